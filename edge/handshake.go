@@ -1,0 +1,201 @@
+package edge
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/aristochat/aristochat/protocol"
+)
+
+// A Handshake is what is known of a client that wants to connect.
+type Handshake struct {
+	// Params are the decoded query, vsn included.
+	Params Params
+	// Token is what the client sent as its authToken, if the server has
+	// Options.AuthToken; HasToken tells an empty one from none.
+	Token    string
+	HasToken bool
+	// Request is the HTTP request. It must not be kept.
+	Request *http.Request
+}
+
+// A Session is who a connection belongs to, as Options.Connect found.
+type Session struct {
+	// ID, if not empty, is the name by which Server.Disconnect finds the
+	// connection. Several connections may share it.
+	ID string
+	// Assigns is whatever the application's channels want to know.
+	Assigns any
+}
+
+// ServeHTTP serves the socket's path. Segments are compared as Phoenix compares
+// them: empty ones count for nothing, so a doubled or final slash does not
+// matter, and they are not unescaped.
+func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !samePath(r.URL.EscapedPath(), srv.opts.Path+"/websocket") {
+		srv.opts.ErrorPage(w, r, http.StatusNotFound)
+		return
+	}
+	srv.serveWebsocket(w, r)
+}
+
+func samePath(a, b string) bool {
+	notEmpty := func(path string) []string {
+		return slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" })
+	}
+	return slices.Equal(notEmpty(a), notEmpty(b))
+}
+
+// serveWebsocket makes the checks in Phoenix's order (section 1.2 of the
+// protocol) with Phoenix's answers.
+func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	params, err := decodeQuery(r.URL.RawQuery)
+	switch {
+	case errors.Is(err, errQueryTooLong):
+		srv.opts.ErrorPage(w, r, http.StatusRequestURITooLong)
+		return
+	case err != nil:
+		srv.opts.ErrorPage(w, r, http.StatusBadRequest)
+		return
+	}
+	if !srv.originAllowed(r) {
+		srv.log.Info("refusing origin", "origin", r.Header.Get("Origin"))
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	if srv.isDraining() {
+		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		return
+	}
+	h := &Handshake{Params: params, Request: r}
+	subprotocol, err := srv.negotiate(r, h)
+	switch {
+	case errors.Is(err, errBadToken):
+		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
+		return
+	case err != nil:
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	version, err := versionOf(params)
+	if err != nil {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	session, err := srv.connect(r, h)
+	switch {
+	case errors.Is(err, errConnectCrashed):
+		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
+		return
+	case err != nil:
+		srv.log.Info("refusing connection", "error", err)
+		srv.opts.RefuseConnect(w, r, err)
+		return
+	}
+	if problem := upgradeProblem(r); problem != "" {
+		w.Header()["Content-Type"] = nil // none, rather than a guess
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, problem)
+		return
+	}
+	srv.upgrade(w, r, version, session, subprotocol)
+}
+
+func (srv *Server) originAllowed(r *http.Request) bool {
+	origins := r.Header["Origin"]
+	return len(origins) == 0 || srv.opts.CheckOrigin(r, origins[0])
+}
+
+// versionOf picks the serializer; without vsn it is version 1.
+func versionOf(p Params) (protocol.Version, error) {
+	vsn, ok := p["vsn"]
+	if !ok {
+		return protocol.V1, nil
+	}
+	s, ok := vsn.(string)
+	if !ok {
+		return 0, protocol.ErrVersion
+	}
+	return protocol.Negotiate(s)
+}
+
+var errConnectCrashed = errors.New("connect crashed")
+
+func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			srv.stats.crashes.Add(1)
+			srv.log.Error("connect crashed", "panic", p, "stack", string(debug.Stack()))
+			err = errConnectCrashed
+		}
+	}()
+	return srv.opts.Connect(r.Context(), h)
+}
+
+// tokenPrefix marks a subprotocol that is a token (phoenix.js, socket.js).
+const tokenPrefix = "base64url.bearer.phx."
+
+var (
+	errBadToken      = errors.New("auth token is not base64")
+	errNoSubprotocol = errors.New("no subprotocol in common")
+)
+
+// negotiate takes the auth token out of the offered subprotocols and picks one
+// of the rest. Only the first header counts.
+func (srv *Server) negotiate(r *http.Request, h *Handshake) (string, error) {
+	allowed := srv.opts.Subprotocols
+	if srv.opts.AuthToken {
+		allowed = append([]string{"phoenix"}, allowed...)
+	}
+	headers := r.Header["Sec-Websocket-Protocol"]
+	if len(allowed) == 0 || len(headers) == 0 {
+		return "", nil
+	}
+	var offered []string
+	for o := range strings.SplitSeq(headers[0], ",") {
+		if o = strings.TrimSpace(o); o != "" {
+			offered = append(offered, o)
+		}
+	}
+	if srv.opts.AuthToken {
+		isToken := func(o string) bool { return strings.HasPrefix(o, tokenPrefix) }
+		if i := slices.IndexFunc(offered, isToken); i >= 0 && slices.IndexFunc(offered[i+1:], isToken) < 0 {
+			token, err := decodeToken(offered[i][len(tokenPrefix):])
+			if err != nil {
+				return "", err
+			}
+			h.Token, h.HasToken = token, true
+			offered = slices.Delete(offered, i, i+1)
+			if len(offered) == 0 {
+				return "", nil
+			}
+		}
+	}
+	for _, a := range allowed {
+		if slices.Contains(offered, a) {
+			return a, nil
+		}
+	}
+	return "", errNoSubprotocol
+}
+
+// decodeToken accepts the standard alphabet, which phoenix.js uses in spite of
+// the prefix's name, and the URL-safe one, padded or not.
+func decodeToken(s string) (string, error) {
+	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
+	b, err := base64.RawStdEncoding.DecodeString(s)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errBadToken, err)
+	}
+	return string(b), nil
+}

@@ -1,0 +1,291 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/aristochat/aristochat/protocol"
+)
+
+// Bounds of what a client may ask for at once. More than a page follows in
+// pushes of the event history.
+const (
+	pageSize     = 200
+	defaultLimit = 50
+	eventHistory = "history"
+)
+
+// A pastRequest is what a client wants of the time before it joined: join
+// params of a channel with stored events.
+type pastRequest struct {
+	History *json.Number `json:"history"` // the newest N
+	Since   *json.Number `json:"since"`   // all after this sequence …
+	Epoch   *string      `json:"epoch"`   // … of this incarnation of the store
+}
+
+// A pastReply is what a join's reply then carries besides what Join returned.
+type pastReply struct {
+	Messages  messages `json:"messages"`
+	FirstSeq  uint64   `json:"first_seq"` // of messages; 0 if there are none
+	LastSeq   uint64   `json:"last_seq"`  // where to resume: the newest sequence handed out
+	Recovered bool     `json:"recovered"` // nothing is missing that was asked for
+	Reason    string   `json:"reason,omitempty"`
+	Epoch     string   `json:"epoch"`
+	More      bool     `json:"more"` // history pushes follow before anything live
+}
+
+// Why a client could not be given all that it missed.
+const (
+	reasonEpochMissing = "epoch missing" // since means nothing without it
+	reasonEpochChanged = "epoch changed" // the store was wiped or made anew
+	reasonNotKept      = "no longer kept"
+)
+
+// messages are stamped payloads.
+type messages []json.RawMessage
+
+// past answers the join's wish for history. It runs after s has entered its
+// room and before its gate opens: what is read here, and what is held at the
+// gate, together leave no gap; what both have is sent once.
+func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (any, error) {
+	req, asked, err := parsePast(Payload{m.Payload, m.Binary})
+	if err != nil || !asked {
+		return response, err
+	}
+	store := s.conn.srv.backbone.(History)
+	reply := pastReply{Recovered: true, Epoch: store.Epoch()}
+	if reply.Epoch == "" {
+		return nil, ErrUnavailable
+	}
+	q := Query{Limit: pageSize, AtLeast: s.roomLast()}
+	switch {
+	case req.since && (req.epoch == "" || req.epoch == reply.Epoch):
+		q.After = req.after
+		if req.epoch == "" {
+			reply.Recovered, reply.Reason = false, reasonEpochMissing
+		}
+	case req.since:
+		q.Last, q.Limit = true, req.limit
+		reply.Recovered, reply.Reason = false, reasonEpochChanged
+	default:
+		q.Last, q.Limit = true, req.limit
+	}
+	page, err := s.readPage(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("reading history: %w", err)
+	}
+	if page.Trimmed && reply.Recovered {
+		reply.Recovered, reply.Reason = false, reasonNotKept
+	}
+	reply.Messages, reply.FirstSeq, reply.LastSeq = s.stamped(page)
+	reply.LastSeq = max(reply.LastSeq, q.After, q.AtLeast)
+	if !q.Last && page.More {
+		reply.More = true
+		reply.LastSeq = lastSeq(page)
+		s.member.more = true
+	}
+	s.member.cursor = reply.LastSeq
+	return merge(response, &reply)
+}
+
+type past struct {
+	since bool
+	after uint64
+	epoch string
+	limit int
+}
+
+// parsePast reads join params. Params that ask for nothing, or are not an
+// object, are the application's.
+func parsePast(params Payload) (req past, asked bool, err error) {
+	var p pastRequest
+	if params.Binary || !params.isObject() {
+		return past{}, false, nil
+	}
+	if err := json.Unmarshal(params.Bytes, &p); err != nil {
+		return past{}, false, Refuse(`"history" and "since" must be numbers, "epoch" a string`)
+	}
+	req.limit = defaultLimit
+	if p.History != nil {
+		n, ok := wholeNumber(*p.History)
+		if !ok {
+			return past{}, false, Refuse(`"history" must be a whole number from 0`)
+		}
+		req.limit = int(min(n, pageSize))
+	}
+	if p.Since != nil {
+		n, ok := wholeNumber(*p.Since)
+		if !ok {
+			return past{}, false, Refuse(`"since" must be a whole number from 0 to 2^53-1`)
+		}
+		req.since, req.after = true, n
+	}
+	if p.Epoch != nil {
+		req.epoch = *p.Epoch
+	}
+	return req, p.History != nil || p.Since != nil, nil
+}
+
+// wholeNumber accepts what JavaScript can count with, in any spelling.
+func wholeNumber(n json.Number) (uint64, bool) {
+	if u, err := strconv.ParseUint(n.String(), 10, 64); err == nil {
+		return u, u < 1<<53
+	}
+	f, err := n.Float64()
+	if err != nil || f < 0 || f != math.Trunc(f) || f >= 1<<53 {
+		return 0, false
+	}
+	return uint64(f), true
+}
+
+// merge adds the history to the application's response, which must be an
+// object.
+func merge(response any, reply *pastReply) (any, error) {
+	p, err := payloadOf(response)
+	if err != nil {
+		return nil, err
+	}
+	members := map[string]json.RawMessage{}
+	if p.Binary || json.Unmarshal(p.Bytes, &members) != nil {
+		return nil, fmt.Errorf("the response of Join must be an object for history to be added: %w", protocol.ErrPayload)
+	}
+	added, err := payloadOf(reply)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(added.Bytes, &members); err != nil {
+		return nil, err
+	}
+	return members, nil
+}
+
+// readPage reads, with an empty page for a limit of 0.
+func (s *Socket) readPage(ctx context.Context, q Query) (Page, error) {
+	if q.Limit == 0 {
+		return Page{}, nil
+	}
+	return s.conn.srv.backbone.(History).Read(ctx, s.topic, q)
+}
+
+// stamped returns a page as clients get it. What is not fit to deliver live is
+// not delivered late either.
+func (s *Socket) stamped(page Page) (list messages, first, last uint64) {
+	list = messages{}
+	for i := range page.Messages {
+		d := &page.Messages[i]
+		p, err := stamp(s.route, d)
+		if err != nil {
+			continue // logged when it was live
+		}
+		if len(list) == 0 {
+			first = d.Seq
+		}
+		last = d.Seq
+		list = append(list, p)
+	}
+	return list, first, last
+}
+
+func lastSeq(page Page) uint64 { return page.Messages[len(page.Messages)-1].Seq }
+
+// catchUp pushes the pages that did not fit into the join's reply, then opens
+// the gate. If more came meanwhile than the gate could hold, that is read too.
+func (s *Socket) catchUp(ctx context.Context) error {
+	q := Query{After: s.member.cursor, Limit: pageSize, AtLeast: s.roomLast()}
+	for {
+		page, err := s.readPage(ctx, q)
+		if err != nil {
+			return fmt.Errorf("reading history: %w", err)
+		}
+		list, first, last := s.stamped(page)
+		if len(list) > 0 {
+			if err := s.Push(eventHistory, historyPage{list, first, last, page.More, ""}); err != nil {
+				return err
+			}
+			// A client that reads slowly gets its past at its own pace.
+			s.conn.outbox.wait(s.conn.srv.opts.OutboxAge)
+		}
+		if len(page.Messages) > 0 {
+			q.After = lastSeq(page)
+		}
+		if page.More {
+			continue
+		}
+		if s.openGateAt(max(q.After, q.AtLeast)) {
+			return nil
+		}
+		q.AtLeast = s.roomLast()
+	}
+}
+
+// A historyPage is a push of the event history, and the reply to one.
+type historyPage struct {
+	Messages messages `json:"messages"`
+	FirstSeq uint64   `json:"first_seq"`
+	LastSeq  uint64   `json:"last_seq"`
+	More     bool     `json:"more"`
+	Epoch    string   `json:"epoch,omitempty"`
+}
+
+// scrollBack answers the event history: {"before": SEQ, "limit": N}.
+func (s *Socket) scrollBack(ctx context.Context, p Payload) (*Reply, error) {
+	var req struct {
+		Before *json.Number `json:"before"`
+		Limit  *json.Number `json:"limit"`
+	}
+	if err := p.Decode(&req); err != nil {
+		return nil, err
+	}
+	q := Query{Last: req.Before == nil, Limit: defaultLimit}
+	if req.Before != nil {
+		n, ok := wholeNumber(*req.Before)
+		if !ok || n == 0 {
+			return nil, Refuse(`"before" must be a whole number from 1 to 2^53-1`)
+		}
+		q.Before = n
+	}
+	if req.Limit != nil {
+		n, ok := wholeNumber(*req.Limit)
+		if !ok || n == 0 {
+			return nil, Refuse(`"limit" must be a whole number from 1`)
+		}
+		q.Limit = int(min(n, pageSize))
+	}
+	page, err := s.readPage(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("reading history: %w", err)
+	}
+	list, first, last := s.stamped(page)
+	return OK(historyPage{list, first, last, page.More, s.conn.srv.backbone.(History).Epoch()}), nil
+}
+
+// Append stores an event on the channel's topic and returns once the store has
+// acknowledged it; see [History]. The key, if not empty, makes a repetition
+// harmless: within two minutes the same key on the same topic gives the first
+// stamp again. It should be made from the user and what the user's client chose.
+func (s *Socket) Append(ctx context.Context, event string, payload any, key string) (Stamp, error) {
+	if err := s.open(); err != nil {
+		return Stamp{}, fmt.Errorf("appending %q: %w", event, err)
+	}
+	return s.conn.srv.append(ctx, s.route, s.topic, event, payload, key)
+}
+
+// append stores an event that the route says is stored.
+func (srv *Server) append(ctx context.Context, rt *route, topic, event string, payload any, key string) (Stamp, error) {
+	p, err := payloadOf(payload)
+	if err != nil {
+		return Stamp{}, err
+	}
+	switch {
+	case !rt.stores(event):
+		return Stamp{}, fmt.Errorf("appending %q: the channel does not declare it as stored", event)
+	case p.Binary:
+		return Stamp{}, fmt.Errorf("appending %q: %w", event, errBinaryStored)
+	case !p.isObject():
+		return Stamp{}, fmt.Errorf("appending %q: %w", event, protocol.ErrPayload)
+	}
+	return srv.backbone.(History).Append(ctx, topic, Event{Name: event, Payload: p.Bytes}, key)
+}

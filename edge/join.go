@@ -1,0 +1,182 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/aristochat/aristochat/protocol"
+	"github.com/coder/websocket"
+)
+
+// join handles phx_join; old is the channel that the client has on the topic,
+// or nil. Order of frames (section 3.4 of the protocol): the reply, what
+// the old channel had queued, its phx_close, then the new channel's frames.
+func (c *conn) join(m *protocol.Message, old *Socket) {
+	rt := (*route)(nil)
+	if m.RawTopic == "" {
+		rt = c.srv.match(m.Topic)
+	}
+	if rt == nil {
+		c.unjoined(m)
+		return
+	}
+	replaced := old != nil && c.replace(old)
+	s, response, err := c.tryJoin(m, rt)
+	status := protocol.StatusOK
+	if err != nil {
+		status, response = protocol.StatusError, c.refusal(m, err)
+	}
+	if p, encodeErr := payloadOf(response); encodeErr != nil {
+		c.end(websocket.StatusInternalError, encodeErr)
+	} else {
+		c.answerPayload(m, m.JoinRef, status, p)
+	}
+	if replaced {
+		old.announce(protocol.EventClose)
+	}
+	if s != nil {
+		s.begin()
+	}
+}
+
+// replace silences a channel whose topic is joined again. What it was about to
+// do is not done; its Terminate is called. It reports false if the channel was
+// ending by itself, so that its client is told already.
+func (c *conn) replace(s *Socket) bool {
+	s.mu.Lock()
+	was := s.state
+	s.state = silent
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.mu.Unlock()
+	if was != joined {
+		return false
+	}
+	c.forget(s)
+	s.leaveRoom()
+	s.post(task{kind: taskEnd, err: ErrReplaced})
+	return true
+}
+
+// tryJoin makes the channel, asks it, and enters the room. On success the
+// Socket is returned with its room's frames held back until begin.
+func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
+	c.mu.Lock()
+	full := len(c.channels) >= c.srv.opts.MaxChannels
+	c.mu.Unlock()
+	switch {
+	case full:
+		return nil, nil, &Error{Response: Payload{Bytes: tooManyChannels}}
+	case len(m.Topic) > protocol.MaxTopic:
+		return nil, nil, &Error{Response: Payload{Bytes: topicTooLong}}
+	}
+	s := c.newSocket(rt, m)
+	response, err := s.callJoin(c.ctx, Payload{m.Payload, m.Binary})
+	if err != nil {
+		s.discard()
+		return nil, nil, err
+	}
+	if err := s.enterRoom(c.ctx); err != nil {
+		s.discard()
+		s.terminate(err)
+		return nil, nil, err
+	}
+	if len(rt.stored) > 0 {
+		response, err = s.past(c.ctx, response, m)
+	}
+	if err == nil {
+		err = c.adopt(s)
+	}
+	if err != nil {
+		s.leaveRoom()
+		s.discard()
+		s.terminate(err)
+		return nil, nil, err
+	}
+	return s, response, nil
+}
+
+// adopt gives the topic to s, unless the connection has ended.
+func (c *conn) adopt(s *Socket) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil {
+		return errJoinEnded
+	}
+	if c.channels == nil {
+		c.channels = make(map[string]*Socket)
+	}
+	c.channels[s.topic] = s
+	c.live++
+	c.srv.stats.channels.Add(1)
+	return nil
+}
+
+// callJoin calls the application's Join; a panic becomes an error.
+func (s *Socket) callJoin(ctx context.Context, params Payload) (response any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.conn.srv.stats.crashes.Add(1)
+			s.conn.srv.log.Error("join crashed", s.attrs("panic", p, "stack", string(debug.Stack()))...)
+			response, err = nil, fmt.Errorf("%w: %v", ErrCrashed, p)
+		}
+	}()
+	return s.channel.Join(ctx, s, params)
+}
+
+// refusal is the error response of a join that failed.
+func (c *conn) refusal(m *protocol.Message, err error) any {
+	c.srv.stats.refused.Add(1)
+	var known *Error
+	switch {
+	case errors.As(err, &known):
+		return known.response()
+	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknown):
+		return unavailable
+	case !errors.Is(err, ErrCrashed) && !errors.Is(err, errJoinEnded):
+		c.srv.log.Error("join failed", c.attrs("topic", m.Topic, "error", err)...)
+	}
+	return Payload{Bytes: joinCrashed}
+}
+
+// begin follows the join's reply: handlers may run, and frames that were held
+// back leave, after what is left of the past.
+func (s *Socket) begin() {
+	if s.member.more {
+		s.ready()
+		go func() {
+			if err := s.catchUp(s.conn.ctx); err != nil {
+				s.Do(func(context.Context) error { return Crash(err) }) // the client joins again
+			}
+		}()
+		return
+	}
+	if !s.openGateAt(s.member.cursor) {
+		s.member.more = true
+		s.begin()
+		return
+	}
+	s.ready()
+}
+
+func (s *Socket) ready() {
+	s.mu.Lock()
+	s.state = max(s.state, joined)
+	s.startLocked()
+	s.mu.Unlock()
+}
+
+// discard silences a Socket that never joined, and drops what it was to do.
+func (s *Socket) discard() {
+	s.mu.Lock()
+	s.state = silent
+	rest := s.inbox
+	s.inbox = nil
+	s.mu.Unlock()
+	for _, t := range rest {
+		s.conn.took(-t.size())
+	}
+}

@@ -1,0 +1,125 @@
+package edge
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Options tune a Server. A nil *Options is valid.
+type Options struct {
+	// Path is where the socket is mounted; the websocket is at Path +
+	// "/websocket". If empty, "/socket".
+	Path string
+
+	// Connect decides whether a client may connect, and who it is. It runs
+	// before the upgrade. If nil, everybody may, with the zero Session.
+	Connect func(ctx context.Context, h *Handshake) (Session, error)
+
+	// RefuseConnect answers when Connect fails. If nil, the answer is status
+	// 403 with an empty body, as in Phoenix.
+	RefuseConnect func(w http.ResponseWriter, r *http.Request, err error)
+
+	// ErrorPage answers what is no refusal but an error: a query that cannot
+	// be decoded (400, 414), a panic in Connect (500), another path (404). If
+	// nil, the body is the status's text.
+	ErrorPage func(w http.ResponseWriter, r *http.Request, status int)
+
+	// CheckOrigin decides which web pages may connect. It is asked only if
+	// there is an Origin header. If nil, SameHost("").
+	CheckOrigin OriginCheck
+
+	// AuthToken lets clients send a token as a subprotocol, as phoenix.js does
+	// with its option authToken. It is up to Connect to verify it.
+	AuthToken bool
+
+	// Subprotocols lists what may be negotiated, best first. If empty (and
+	// without AuthToken) the client's offer is ignored.
+	Subprotocols []string
+
+	// Compress accepts permessage-deflate.
+	Compress bool
+
+	// IdleTimeout bounds how long a client may send nothing, counted from the
+	// last bytes received. If zero, 60 s, as in Phoenix.
+	IdleTimeout time.Duration
+
+	// MaxMessage bounds the bytes of a message from a client. If zero,
+	// 1 MiB.
+	MaxMessage int64
+
+	// MaxChannels bounds the channels of a connection. If zero, 100, as in
+	// Phoenix.
+	MaxChannels int
+
+	// OutboxBytes and OutboxAge bound what waits for a client that reads
+	// slowly, beyond what the kernel takes. Past either the client is closed
+	// with code 1013, upon which it reconnects. If zero, 4 MiB and 60 s.
+	OutboxBytes int
+	OutboxAge   time.Duration
+
+	// Logger is for what operators should know. If nil, slog.Default().
+	Logger *slog.Logger
+
+	// closeTimeout bounds how long a client may take to answer a close frame.
+	closeTimeout time.Duration
+	// handlerTimeout bounds how long handlers may go on after the connection
+	// has ended.
+	handlerTimeout time.Duration
+}
+
+func (o *Options) withDefaults() (d Options) {
+	if o != nil {
+		d = *o
+	}
+	d.Path = cmp.Or(d.Path, "/socket")
+	if d.Connect == nil {
+		d.Connect = func(context.Context, *Handshake) (Session, error) { return Session{}, nil }
+	}
+	if d.RefuseConnect == nil {
+		d.RefuseConnect = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusForbidden) }
+	}
+	if d.ErrorPage == nil {
+		d.ErrorPage = func(w http.ResponseWriter, _ *http.Request, status int) {
+			http.Error(w, http.StatusText(status), status)
+		}
+	}
+	if d.CheckOrigin == nil {
+		d.CheckOrigin = SameHost("")
+	}
+	d.Subprotocols = slices.Clone(d.Subprotocols)
+	d.IdleTimeout = cmp.Or(d.IdleTimeout, time.Minute)
+	d.MaxMessage = cmp.Or(d.MaxMessage, 1<<20)
+	d.MaxChannels = cmp.Or(d.MaxChannels, 100)
+	d.OutboxBytes = cmp.Or(d.OutboxBytes, 4<<20)
+	d.OutboxAge = cmp.Or(d.OutboxAge, time.Minute)
+	d.Logger = cmp.Or(d.Logger, slog.Default())
+	d.closeTimeout = cmp.Or(d.closeTimeout, 2*time.Second)
+	d.handlerTimeout = cmp.Or(d.handlerTimeout, 5*time.Second)
+	return d
+}
+
+// sweepEvery is often enough for the shortest of the times that the sweep
+// watches, within a twentieth of it.
+func (o *Options) sweepEvery() time.Duration {
+	shortest := min(o.IdleTimeout, o.OutboxAge, o.closeTimeout)
+	return max(10*time.Millisecond, min(time.Second, shortest/20))
+}
+
+// Stored marks events of a channel as kept in the history. A broadcast of one
+// is acknowledged by the store, reaches every member in the store's order, with
+// "seq" and "at" added to its payload, and can be asked for by who joins later.
+// The backbone must be a [History].
+func Stored(events ...string) ChannelOption {
+	return func(rt *route) { rt.stored = append(rt.stored, events...) }
+}
+
+// Check has stored events examined before they reach a member. Other programs
+// may publish to the store; an event for which check returns an error is logged
+// and not delivered. Events that Socket.Broadcast stores are not checked before.
+func Check(check func(Event) error) ChannelOption {
+	return func(rt *route) { rt.check = check }
+}

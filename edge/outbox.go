@@ -1,0 +1,227 @@
+package edge
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// An outbox is the one ordered queue of what a client is to get. Frames are
+// shared with other clients' outboxes. There is a goroutine only while there is
+// something to write, and whatever has queued up meanwhile leaves in one call.
+// Until start is called everything waits.
+type outbox struct {
+	max int // bytes that may wait
+
+	mu      sync.Mutex // guards what follows
+	conn    net.Conn   // nil until start
+	queue   []queued
+	bytes   int
+	writing bool
+	since   int64         // when the oldest frame that is being written was queued
+	closed  bool          // a close frame is queued or was; nothing follows it
+	closing int64         // when that was
+	idle    chan struct{} // not nil while someone waits for the queue to empty
+}
+
+type queued struct {
+	frame frame
+	at    int64
+}
+
+// Bounds of one write call. The first keeps the age of what waits honest: a
+// frame counts as waiting until the call that writes it returns.
+const (
+	batchBytes  = 64 << 10
+	batchFrames = 256
+)
+
+// add queues a frame. It reports false if the client has too much waiting;
+// the frame is then not queued. What comes after the close frame is ignored.
+func (o *outbox) add(f frame, now int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return true
+	}
+	if o.bytes+len(f) > o.max && o.bytes > 0 {
+		return false
+	}
+	o.pushLocked(f, now)
+	return true
+}
+
+func (o *outbox) pushLocked(f frame, now int64) {
+	o.queue = append(o.queue, queued{f, now})
+	o.bytes += len(f)
+	o.startLocked()
+}
+
+func (o *outbox) startLocked() {
+	if !o.writing && o.conn != nil && len(o.queue) > 0 {
+		o.writing = true
+		go o.write(o.conn)
+	}
+}
+
+// start gives the connection to write to.
+func (o *outbox) start(c net.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.conn = c
+	o.startLocked()
+}
+
+// hangUp ends the TCP connection, whatever waits.
+func (o *outbox) hangUp() {
+	o.mu.Lock()
+	c := o.conn
+	o.mu.Unlock()
+	if c != nil {
+		_ = c.Close()
+	}
+}
+
+// close queues a close frame behind all else.
+func (o *outbox) close(code int) { o.closeWith(closeFrame(code)) }
+
+func (o *outbox) closeWith(f frame) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.closed = true
+		o.closing = nanotime()
+		o.pushLocked(f, o.closing)
+	}
+}
+
+// discard drops what waits and queues a close frame in its place. A frame that
+// is half written stays whole.
+func (o *outbox) discard(code int) {
+	o.mu.Lock()
+	o.queue, o.bytes = nil, 0
+	o.mu.Unlock()
+	o.close(code)
+}
+
+// abort drops what waits; the link is gone.
+func (o *outbox) abort() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue, o.bytes = nil, 0
+	if !o.closed {
+		o.closed = true
+		o.closing = nanotime()
+	}
+}
+
+// closeWrite tells the client that nothing follows, if the connection can.
+func (o *outbox) closeWrite() {
+	o.mu.Lock()
+	c := o.conn
+	o.mu.Unlock()
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = w.CloseWrite()
+	}
+}
+
+// oldest says when the oldest frame that the client's kernel has not taken was
+// queued, and when a close frame was; 0 for none.
+func (o *outbox) oldest() (waiting, closing int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.since != 0:
+		waiting = o.since
+	case len(o.queue) > 0:
+		waiting = o.queue[0].at
+	}
+	return waiting, o.closing
+}
+
+// wait returns when everything is written, or after the time-out.
+func (o *outbox) wait(timeout time.Duration) {
+	o.mu.Lock()
+	if !o.writing {
+		o.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	o.idle = idle
+	o.mu.Unlock()
+	t := time.NewTimer(timeout)
+	defer t.Stop()
+	select {
+	case <-idle:
+	case <-t.C:
+	}
+}
+
+// write sends until the queue is empty, then ends.
+func (o *outbox) write(c net.Conn) {
+	var bufs net.Buffers
+	for {
+		bufs = o.take(bufs[:0])
+		if len(bufs) == 0 {
+			return
+		}
+		if err := writeAll(c, bufs); err != nil {
+			o.abort() // the reader meets the same error
+		}
+	}
+}
+
+// take returns the frames of the next call, none if the queue is empty.
+func (o *outbox) take(bufs net.Buffers) net.Buffers {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, size := 0, 0
+	for n < len(o.queue) && n < batchFrames && size < batchBytes {
+		bufs = append(bufs, o.queue[n].frame)
+		size += len(o.queue[n].frame)
+		n++
+	}
+	if n == 0 {
+		o.writing, o.since, o.queue, o.bytes = false, 0, nil, 0
+		if o.idle != nil {
+			close(o.idle)
+			o.idle = nil
+		}
+		return nil
+	}
+	o.since = o.queue[0].at
+	clear(o.queue[:n])
+	o.queue = o.queue[n:]
+	o.bytes -= size
+	return bufs
+}
+
+// writeAll sends the frames in one call: one write for one frame, a vectored
+// write on TCP. Elsewhere, on TLS for instance, a vectored write would be as
+// many writes as frames, so they are put together first.
+func writeAll(c net.Conn, bufs net.Buffers) error {
+	var err error
+	if len(bufs) == 1 {
+		_, err = c.Write(bufs[0])
+		return err
+	}
+	if _, ok := c.(*net.TCPConn); ok {
+		_, err = bufs.WriteTo(c) // advances its own copy of the slice header
+		return err
+	}
+	size := 0
+	for _, b := range bufs {
+		size += len(b)
+	}
+	all := make([]byte, 0, size)
+	for _, b := range bufs {
+		all = append(all, b...)
+	}
+	_, err = c.Write(all)
+	return err
+}
+
+var started = time.Now()
+
+// nanotime is a monotonic clock; 0 stands for never.
+func nanotime() int64 { return int64(time.Since(started)) + 1 }

@@ -1,0 +1,215 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// A Server terminates Phoenix sockets. It is an http.Handler for its path, to
+// be mounted or served as it is; Shutdown ends its connections.
+type Server struct {
+	backbone Backbone
+	opts     Options
+	log      *slog.Logger
+	routes   []*route
+	stats    stats
+
+	quit    chan struct{} // closed by Shutdown: ends the sweep
+	close   func()        // ends the control subscription
+	serials atomic.Uint64
+	wg      sync.WaitGroup // connections and the sweep
+
+	mu       sync.Mutex // guards what follows
+	conns    map[*conn]struct{}
+	draining bool
+
+	roomsMu sync.Mutex // guards rooms and their refs
+	rooms   map[string]*room
+}
+
+// controlDisconnect is the kind of control message by which edges tell each
+// other to close the sockets of an id.
+const controlDisconnect = "disconnect"
+
+// New returns a Server that reaches other edges over the backbone. Declare its
+// channels, then serve it. It fails if the backbone cannot be subscribed to.
+func New(b Backbone, o *Options) (*Server, error) {
+	srv := &Server{
+		backbone: b,
+		opts:     o.withDefaults(),
+		quit:     make(chan struct{}),
+		conns:    make(map[*conn]struct{}),
+		rooms:    make(map[string]*room),
+	}
+	srv.log = srv.opts.Logger
+	var err error
+	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
+	defer cancel()
+	srv.close, err = b.SubscribeControl(ctx, controlDisconnect, func(data []byte) { srv.disconnect(string(data)) })
+	if err != nil {
+		return nil, err
+	}
+	srv.wg.Add(1)
+	go srv.sweep()
+	return srv, nil
+}
+
+// Broadcast sends an event to all members of a topic on all edges. See
+// [Socket.Broadcast]. An event named disconnect also closes the sockets whose
+// id is the topic, as in Phoenix.
+func (srv *Server) Broadcast(ctx context.Context, topic, event string, payload any) error {
+	if event == "disconnect" {
+		if err := srv.Disconnect(ctx, topic); err != nil {
+			return err
+		}
+	}
+	return srv.broadcast(ctx, srv.match(topic), topic, event, payload, nil)
+}
+
+// Disconnect closes every socket with the id, on all edges. What is queued for
+// them leaves first. Clients reconnect; whether they may is for Connect to say.
+func (srv *Server) Disconnect(ctx context.Context, id string) error {
+	if err := srv.backbone.PublishControl(ctx, controlDisconnect, []byte(id)); err != nil {
+		return err
+	}
+	srv.disconnect(id)
+	return nil
+}
+
+func (srv *Server) disconnect(id string) {
+	if id == "" {
+		return
+	}
+	for _, c := range srv.connections() {
+		if c.session.ID == id {
+			c.end(websocket.StatusGoingAway, ErrDisconnected)
+		}
+	}
+}
+
+// Shutdown refuses new connections and closes those there are with code 1012,
+// upon which clients reconnect elsewhere. It returns when all have ended, or
+// ctx has; the rest is then cut off.
+func (srv *Server) Shutdown(ctx context.Context) error {
+	srv.mu.Lock()
+	first := !srv.draining
+	srv.draining = true
+	srv.mu.Unlock()
+	if first {
+		close(srv.quit)
+		srv.close()
+	}
+	for _, c := range srv.connections() {
+		c.end(websocket.StatusServiceRestart, ErrDraining)
+	}
+	done := make(chan struct{})
+	go func() {
+		srv.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-time.After(srv.opts.closeTimeout): // for clients that do not answer
+		for _, c := range srv.connections() {
+			c.outbox.hangUp()
+		}
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		for _, c := range srv.connections() {
+			c.cancel()
+			c.outbox.hangUp()
+		}
+		return ctx.Err()
+	}
+}
+
+// add makes c one of the server's connections.
+func (srv *Server) add(c *conn) {
+	srv.mu.Lock()
+	srv.conns[c] = struct{}{}
+	srv.wg.Add(1)
+	late := srv.draining
+	srv.mu.Unlock()
+	srv.stats.sockets.Add(1)
+	if late {
+		c.end(websocket.StatusServiceRestart, ErrDraining)
+	}
+}
+
+func (srv *Server) isDraining() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.draining
+}
+
+func (srv *Server) remove(c *conn) {
+	srv.mu.Lock()
+	delete(srv.conns, c)
+	srv.mu.Unlock()
+	srv.stats.sockets.Add(-1)
+}
+
+func (srv *Server) connections() []*conn {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	all := make([]*conn, 0, len(srv.conns))
+	for c := range srv.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// clock returns the server's time: nanoseconds, monotonic, never 0.
+func (srv *Server) clock() int64 { return nanotime() }
+
+// stats counts what happens.
+type stats struct {
+	sockets, channels                   atomic.Int64
+	messagesIn, stale, refused, crashes atomic.Uint64
+	slowClients, idleClients, invalid   atomic.Uint64
+}
+
+// Stats are counts since the server began, and what there is now.
+type Stats struct {
+	Sockets  int64 `json:"sockets"`  // open connections
+	Channels int64 `json:"channels"` // joined channels
+	Rooms    int   `json:"rooms"`    // topics with members here
+
+	MessagesIn  uint64 `json:"messages_in"`  // from clients
+	Stale       uint64 `json:"stale"`        // dropped for an old join_ref
+	Refused     uint64 `json:"refused"`      // joins
+	Crashes     uint64 `json:"crashes"`      // panics and errors that ended a channel or a join
+	SlowClients uint64 `json:"slow_clients"` // closed since they did not read
+	IdleClients uint64 `json:"idle_clients"` // closed since nothing came from them
+	Invalid     uint64 `json:"invalid"`      // stored events that were not fit to deliver
+}
+
+// Stats returns the counts.
+func (srv *Server) Stats() Stats {
+	srv.roomsMu.Lock()
+	rooms := len(srv.rooms)
+	srv.roomsMu.Unlock()
+	s := &srv.stats
+	return Stats{
+		Sockets: s.sockets.Load(), Channels: s.channels.Load(), Rooms: rooms,
+		MessagesIn: s.messagesIn.Load(), Stale: s.stale.Load(), Refused: s.refused.Load(), Crashes: s.crashes.Load(),
+		SlowClients: s.slowClients.Load(), IdleClients: s.idleClients.Load(), Invalid: s.invalid.Load(),
+	}
+}
+
+// String returns the counts as JSON, for expvar.
+func (s Stats) String() string {
+	b, _ := json.Marshal(s) // numbers only
+	return string(b)
+}
