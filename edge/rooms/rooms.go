@@ -1,0 +1,204 @@
+package rooms
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aristochat/aristochat/edge"
+)
+
+// Options tune the rooms. A nil *Options is valid.
+type Options struct {
+	// MaxBody bounds the bytes of a message's body. If zero, 16 KiB.
+	MaxBody int
+	// NoHistory has messages passed on without storing them: at most once, no
+	// sequence, no past.
+	NoHistory bool
+}
+
+// Bounds of what clients may choose.
+const (
+	maxUsername = 256 // bytes
+	maxClientID = 64  // bytes
+)
+
+// Typing notices of one user and room are passed on once in typingEvery at
+// most; who receives one forgets it after typingTTL.
+const (
+	typingEvery = 2 * time.Second
+	typingTTL   = 6 * time.Second
+)
+
+// Connect names the user: the parameter username, or a random number as the
+// ancestor has it. It trusts the client; use it where authentication is off.
+func Connect(_ context.Context, h *edge.Handshake) (edge.Session, error) {
+	name := strconv.Itoa(1 + rand.IntN(99999)) //nolint:gosec // a name, not a secret
+	if given, ok := h.Params["username"]; ok {
+		if name, ok = given.(string); !ok {
+			return edge.Session{}, errors.New("username is not a string")
+		}
+	}
+	if len(name) > maxUsername {
+		return edge.Session{}, fmt.Errorf("username is longer than %d bytes", maxUsername)
+	}
+	return edge.Session{ID: "users:" + name, Assigns: name}, nil
+}
+
+// Serve adds the rooms to a server whose sessions have a user name (a string)
+// as their Assigns.
+func Serve(srv *edge.Server, o *Options) {
+	if o == nil {
+		o = &Options{}
+	}
+	limit := cmp.Or(o.MaxBody, 16<<10)
+	var opts []edge.ChannelOption
+	if !o.NoHistory {
+		opts = []edge.ChannelOption{
+			edge.Stored("chat_msg"),
+			edge.Check(func(e edge.Event) error { return checkForeign(e, limit) }),
+		}
+	}
+	srv.Channel("rooms:*", func() edge.Channel { return &room{maxBody: limit, history: !o.NoHistory} }, opts...)
+}
+
+// A room is one member's place in a room.
+type room struct {
+	maxBody int
+	history bool
+	user    string
+	typed   time.Time // when a typing notice was last passed on
+}
+
+// Join lets everybody in.
+func (r *room) Join(_ context.Context, s *edge.Socket, _ edge.Payload) (any, error) {
+	r.user, _ = s.Assigns().(string)
+	return nil, nil
+}
+
+// Handle answers chat_msg and typing. What cannot be understood is answered
+// with an error, and the room lives on.
+func (r *room) Handle(ctx context.Context, s *edge.Socket, m *edge.Message) (*edge.Reply, error) {
+	switch m.Event {
+	case "chat_msg":
+		return r.say(ctx, s, m.Payload)
+	case "typing":
+		return r.typing(ctx, s, m.Payload)
+	}
+	return nil, edge.Refuse(fmt.Sprintf("unknown event %q", m.Event))
+}
+
+// A message is what members get.
+type message struct {
+	Body     string `json:"body"`
+	Username string `json:"username"`
+	ClientID string `json:"client_id,omitempty"` // by which the sender knows its own
+}
+
+type accepted struct {
+	Seq uint64    `json:"seq"`
+	At  time.Time `json:"at"`
+}
+
+func (r *room) say(ctx context.Context, s *edge.Socket, p edge.Payload) (*edge.Reply, error) {
+	in, err := parse(p, r.maxBody)
+	if err != nil {
+		return nil, err
+	}
+	out := message{Body: in.body, Username: r.user, ClientID: in.clientID}
+	if !r.history {
+		return edge.OK(nil), s.Broadcast(ctx, "chat_msg", out)
+	}
+	key := ""
+	if in.clientID != "" {
+		key = r.user + "\x00" + in.clientID
+	}
+	stamp, err := s.Append(ctx, "chat_msg", out, key)
+	if err != nil {
+		return nil, err
+	}
+	return edge.OK(accepted{stamp.Seq, stamp.At.UTC()}), nil
+}
+
+type incoming struct{ body, clientID string }
+
+// parse reads a chat_msg from a client; its errors are for the client. Other
+// members of the payload are ignored, as the ancestor does.
+func parse(p edge.Payload, maxBody int) (incoming, error) {
+	var raw struct {
+		Body     json.RawMessage `json:"body"`
+		ClientID json.RawMessage `json:"client_id"`
+	}
+	if p.Binary || json.Unmarshal(p.Bytes, &raw) != nil {
+		return incoming{}, edge.Refuse("payload must be an object with a body")
+	}
+	var in incoming
+	switch {
+	case len(raw.Body) == 0:
+		return incoming{}, edge.Refuse("body is missing")
+	case raw.Body[0] != '"' || json.Unmarshal(raw.Body, &in.body) != nil:
+		return incoming{}, edge.Refuse("body must be a string")
+	case len(in.body) > maxBody:
+		return incoming{}, edge.Refuse(fmt.Sprintf("body is longer than %d bytes", maxBody))
+	case strings.TrimSpace(in.body) == "":
+		return incoming{}, edge.Refuse("body is blank")
+	}
+	if id := raw.ClientID; len(id) > 0 && string(id) != "null" {
+		if id[0] != '"' || json.Unmarshal(id, &in.clientID) != nil {
+			return incoming{}, edge.Refuse("client_id must be a string")
+		}
+		if len(in.clientID) > maxClientID {
+			return incoming{}, edge.Refuse(fmt.Sprintf("client_id is longer than %d bytes", maxClientID))
+		}
+	}
+	return in, nil
+}
+
+// checkForeign examines what stands in the store before a member gets it:
+// other programs may publish there.
+func checkForeign(e edge.Event, maxBody int) error {
+	if _, err := parse(edge.Payload{Bytes: e.Payload, Binary: e.Binary}, maxBody); err != nil {
+		return err
+	}
+	var m struct {
+		Username *string `json:"username"`
+	}
+	if err := json.Unmarshal(e.Payload, &m); err != nil || m.Username == nil {
+		return errors.New("username must be a string")
+	}
+	if !utf8.Valid(e.Payload) {
+		return errors.New("invalid UTF-8")
+	}
+	return nil
+}
+
+type typing struct {
+	Username string `json:"username"`
+	Typing   bool   `json:"typing"`
+	TTL      int64  `json:"ttl_ms"`
+}
+
+// typing passes on that the user types, or no longer does. It is acknowledged
+// also when it is not passed on.
+func (r *room) typing(ctx context.Context, s *edge.Socket, p edge.Payload) (*edge.Reply, error) {
+	var in struct {
+		Typing *bool `json:"typing"`
+	}
+	if err := p.Decode(&in); err != nil || in.Typing == nil {
+		return nil, edge.Refuse(`payload must be {"typing": true} or {"typing": false}`)
+	}
+	now := time.Now()
+	if !r.typed.IsZero() && now.Sub(r.typed) < typingEvery {
+		return edge.OK(nil), nil
+	}
+	r.typed = now
+	out := typing{Username: r.user, Typing: *in.Typing, TTL: typingTTL.Milliseconds()}
+	return edge.OK(nil), s.BroadcastFrom(ctx, "typing", out)
+}
