@@ -1,0 +1,456 @@
+package conformance
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	patience = 10 * time.Second      // for what has to arrive
+	settling = 40 * time.Millisecond // for what must not, at the end of a case
+)
+
+// A Target is what a case is replayed against.
+type Target struct {
+	// Addrs has the host:port of each node. A node that is not in it is "a".
+	Addrs map[string]string
+	// Stop ends the server as SIGTERM does and returns when it has ended.
+	Stop func() error
+}
+
+func (t Target) addr(node string) string {
+	if addr, ok := t.Addrs[node]; ok {
+		return addr
+	}
+	return t.Addrs["a"]
+}
+
+// Replay plays the client's part of the case and compares what comes back. The
+// error names the case and the step, what was got, and what was wanted.
+func (c *Case) Replay(ctx context.Context, target Target) error {
+	p := &player{
+		ctx: ctx, c: c, target: target,
+		conns: map[string]*conn{}, seen: bindings{}, captured: map[string]string{}, requests: map[string]chan answer{},
+	}
+	defer p.end()
+	for i := 0; i < len(c.Steps); {
+		n, err := p.step(i)
+		if err != nil {
+			return fmt.Errorf("%s: step %d: %w", c.ID, i, err)
+		}
+		i += n
+	}
+	if err := p.settle(); err != nil {
+		return fmt.Errorf("%s: after the last step: %w", c.ID, err)
+	}
+	return nil
+}
+
+// player replays one case.
+type player struct {
+	ctx    context.Context
+	c      *Case
+	target Target
+
+	conns    map[string]*conn
+	sender   *conn             // the one with frames that wait for flush
+	seen     bindings          // dynamic values
+	captured map[string]string // from bodies, for later requests
+	requests map[string]chan answer
+	stopped  chan error // set once Stop was called
+}
+
+// step plays step i, and those after it that belong to it. It returns how many.
+func (p *player) step(i int) (int, error) {
+	s := &p.c.Steps[i]
+	if s.sends() {
+		return 1, p.send(s)
+	}
+	p.flush()
+	switch {
+	case s.Open != nil:
+		return 1, p.open(s)
+	case s.receives() && p.c.Unordered:
+		n := 1
+		for i+n < len(p.c.Steps) && p.c.Steps[i+n].receives() {
+			n++
+		}
+		return n, p.receiveUnordered(i, n)
+	case s.receives():
+		return 1, p.receive(i)
+	case s.Drop:
+		c, err := p.conn(s)
+		if err != nil {
+			return 0, err
+		}
+		c.drop()
+		delete(p.conns, s.connName())
+	case s.QuietMS > 0:
+		return 1, p.quiet(time.Duration(s.QuietMS) * time.Millisecond)
+	case s.WaitMS > 0:
+		return 1, p.wait(time.Duration(s.WaitMS) * time.Millisecond)
+	case s.IdleMSAbout > 0: // checked by the close that follows
+	case s.HTTPStart != "":
+		p.requests[s.HTTPStart] = p.startRequest(s.HTTP)
+	case s.HTTPEnd != "":
+		return 1, p.endRequest(i, p.requests[s.HTTPEnd])
+	case s.HTTP != nil:
+		return 1, p.endRequest(i, p.startRequest(s.HTTP))
+	case s.ServerSigterm:
+		p.stopped = make(chan error, 1)
+		go func() { p.stopped <- p.target.Stop() }()
+	default:
+		return 0, errors.New("the replayer does not know this step")
+	}
+	return 1, nil
+}
+
+func (s *Step) sends() bool {
+	return s.Send != nil || s.SendBin != nil || s.SendFrame != nil || s.SendRawHex != nil || s.SendClose != nil
+}
+
+func (s *Step) receives() bool {
+	return s.Recv != nil || s.RecvBin != nil || s.RecvFrame != nil || s.Close != nil || s.EOF
+}
+
+func (s *Step) connName() string {
+	if s.Conn == "" {
+		return "a"
+	}
+	return s.Conn
+}
+
+func (p *player) conn(s *Step) (*conn, error) {
+	c, ok := p.conns[s.connName()]
+	if !ok {
+		return nil, fmt.Errorf("connection %s is not open", s.connName())
+	}
+	return c, nil
+}
+
+func (p *player) send(s *Step) error {
+	c, err := p.conn(s)
+	if err != nil {
+		return err
+	}
+	if c != p.sender {
+		p.flush()
+		p.sender = c
+	}
+	switch {
+	case s.Send != nil:
+		c.queue(Frame{Opcode: opText, Fin: true, Masked: true, Data: []byte(*s.Send)})
+	case s.SendBin != nil:
+		c.queue(Frame{Opcode: opBinary, Fin: true, Masked: true, Data: *s.SendBin})
+	case s.SendFrame != nil:
+		c.queue(*s.SendFrame)
+	case s.SendRawHex != nil:
+		c.out = append(c.out, *s.SendRawHex...)
+	case s.SendClose != nil:
+		c.queue(closeFrame(*s.SendClose))
+	}
+	return nil
+}
+
+func (p *player) flush() {
+	if p.sender != nil {
+		p.sender.flush()
+		p.sender = nil
+	}
+}
+
+// A want is a step that receives.
+type want struct {
+	index int
+	*Step
+	idle time.Duration // if not zero, how long the connection was idle before its close
+}
+
+func (p *player) want(i int) want {
+	w := want{index: i, Step: &p.c.Steps[i]}
+	if w.Close != nil && i > 0 {
+		w.idle = time.Duration(p.c.Steps[i-1].IdleMSAbout) * time.Millisecond
+	}
+	return w
+}
+
+func (w want) String() string {
+	switch {
+	case w.Recv != nil:
+		f := Frame{Opcode: opText, Fin: true, Data: []byte(*w.Recv)}
+		if w.Compressed {
+			f.RSV = rsv1
+		}
+		return f.String()
+	case w.RecvBin != nil:
+		return Frame{Opcode: opBinary, Fin: true, Data: *w.RecvBin}.String()
+	case w.RecvFrame != nil:
+		return w.RecvFrame.String()
+	case w.Close != nil:
+		return closeFrame(*w.Close).String()
+	}
+	return "the end of the connection"
+}
+
+// receive takes the next event of a connection and compares it with step i.
+func (p *player) receive(i int) error {
+	w := p.want(i)
+	c, err := p.conn(w.Step)
+	if err != nil {
+		return err
+	}
+	e, err := c.next(p.ctx)
+	if err != nil {
+		return fmt.Errorf("%w, want %s", err, w)
+	}
+	if err := p.match(e, w); err != nil {
+		return mismatch(w.connName(), e, w.String(), err)
+	}
+	return nil
+}
+
+// receiveUnordered takes the events of n steps from i on. The frames of one
+// connection may come in any order; its end comes last.
+func (p *player) receiveUnordered(i, n int) error {
+	var names []string
+	frames, ends := map[string][]want{}, map[string]bool{}
+	for ; n > 0; i, n = i+1, n-1 {
+		w := p.want(i)
+		name := w.connName()
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		if w.EOF {
+			ends[name] = true
+		} else {
+			frames[name] = append(frames[name], w)
+		}
+	}
+	for _, name := range names {
+		c, ok := p.conns[name]
+		if !ok {
+			return fmt.Errorf("connection %s is not open", name)
+		}
+		open := slices.Concat(c.late, frames[name])
+		required := func(w want) bool { return !w.Optional }
+		for slices.ContainsFunc(open, required) {
+			e, err := c.next(p.ctx)
+			if err != nil {
+				return fmt.Errorf("on %s: %w, want %s", name, err, wants(open))
+			}
+			k := slices.IndexFunc(open, func(w want) bool { return p.match(e, w) == nil })
+			if k < 0 {
+				return mismatch(name, e, wants(open), nil)
+			}
+			open = slices.Delete(open, k, k+1)
+		}
+		c.late = open
+		if ends[name] {
+			e, err := c.next(p.ctx)
+			if err == nil && !e.isEOF() {
+				err = mismatch(name, e, "the end of the connection", nil)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func wants(ws []want) string {
+	var texts []string
+	for _, w := range ws {
+		texts = append(texts, w.String())
+	}
+	return "any of\n\t" + strings.Join(texts, "\n\t")
+}
+
+func mismatch(conn string, got event, want string, why error) error {
+	if why != nil {
+		return fmt.Errorf("on %s:\n\tgot  %s\n\twant %s\n\t%w", conn, got, want, why)
+	}
+	return fmt.Errorf("on %s:\n\tgot  %s\n\twant %s", conn, got, want)
+}
+
+var errOther = errors.New("they are of different kinds")
+
+// match compares an event with what a step wants. Dynamic values become known
+// only if it matches.
+func (p *player) match(e event, w want) error {
+	if w.EOF {
+		if !e.isEOF() {
+			return errOther
+		}
+		return nil
+	}
+	if e.err != nil {
+		return errOther
+	}
+	f := e.frame
+	rsv := byte(0)
+	if w.Compressed {
+		rsv = rsv1
+	}
+	switch {
+	case w.Recv != nil:
+		if f.Opcode != opText || !f.Fin || f.RSV != rsv {
+			return errOther
+		}
+		return p.matchText(w.index, string(f.Data), string(*w.Recv))
+	case w.RecvBin != nil:
+		if f.Opcode != opBinary || !f.Fin || f.RSV != rsv || !slices.Equal(f.Data, *w.RecvBin) {
+			return errors.New("the bytes differ")
+		}
+	case w.RecvFrame != nil:
+		if f.Opcode != w.RecvFrame.Opcode || f.Fin != w.RecvFrame.Fin || f.RSV != w.RecvFrame.RSV || !slices.Equal(f.Data, w.RecvFrame.Data) {
+			return errors.New("the frames differ")
+		}
+	case w.Close != nil:
+		if f.Opcode != opClose || f.RSV != 0 || !f.Fin {
+			return errOther
+		}
+		if err := matchClose(f, w); err != nil {
+			return err
+		}
+		return matchIdle(e.idle, w.idle)
+	}
+	return nil
+}
+
+func (p *player) matchText(step int, got, want string) error {
+	wanted, err := parseJSON(want)
+	if err != nil {
+		return fmt.Errorf("recording: %w", err)
+	}
+	value, err := parseJSON(got)
+	if err != nil {
+		return err
+	}
+	return p.matchValue(step, value, wanted)
+}
+
+// matchValue compares values, of which the dynamic ones only have to be of the
+// kind and to agree with those seen before.
+func (p *player) matchValue(step int, got, want any) error {
+	seen := maps.Clone(p.seen)
+	if err := seen.matchDynamic(p.c.Dynamic, step, got, want); err != nil {
+		return err
+	}
+	if d := diff(got, want); d != "" {
+		return errors.New(d)
+	}
+	p.seen = seen
+	return nil
+}
+
+func matchClose(f Frame, w want) error {
+	if w.Close.Code == nil {
+		if len(f.Data) != 0 {
+			return errors.New("the close frame is not empty")
+		}
+		return nil
+	}
+	if len(f.Data) < 2 {
+		return errors.New("the close frame has no code")
+	}
+	code := int(binary.BigEndian.Uint16(f.Data))
+	if code != *w.Close.Code && !slices.Contains(w.OrCodes, code) {
+		return errors.New("the codes differ")
+	}
+	if reason := string(f.Data[2:]); reason != w.Close.Reason {
+		return errors.New("the reasons differ")
+	}
+	return nil
+}
+
+// matchIdle compares how long a connection was idle before the server closed
+// it. Servers look now and then, so it may take a little longer, never less.
+func matchIdle(got, want time.Duration) error {
+	if want > 0 && (got < want-30*time.Millisecond || got > want*4/3) {
+		return fmt.Errorf("closed after %s, want %s", got.Round(time.Millisecond), want)
+	}
+	return nil
+}
+
+// quiet waits, and wants nothing to arrive meanwhile.
+func (p *player) quiet(d time.Duration) error {
+	if err := p.wait(d); err != nil {
+		return err
+	}
+	for name, c := range p.conns {
+		if c.ended {
+			continue
+		}
+		if e, ok := c.poll(); ok && !p.isLate(c, e) {
+			return mismatch(name, e, "nothing", nil)
+		}
+	}
+	return nil
+}
+
+func (p *player) isLate(c *conn, e event) bool {
+	i := slices.IndexFunc(c.late, func(w want) bool { return p.match(e, w) == nil })
+	if i < 0 {
+		return false
+	}
+	c.late = slices.Delete(c.late, i, i+1)
+	return true
+}
+
+func (p *player) wait(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+}
+
+// settle sees that nothing more arrives: each open connection answers a ping,
+// before which nothing else comes, and is then quiet for a moment.
+func (p *player) settle() error {
+	p.flush()
+	if p.stopped != nil {
+		select {
+		case err := <-p.stopped:
+			return err
+		case <-time.After(2 * patience):
+			return errors.New("the server has not ended")
+		}
+	}
+	for name, c := range p.conns {
+		if c.ended || c.closing.Load() {
+			continue
+		}
+		ping := Frame{Opcode: opPing, Fin: true, Masked: true, Data: Hex("settled")}
+		c.write(appendFrame(nil, ping))
+		for {
+			e, err := c.next(p.ctx)
+			if err != nil {
+				return fmt.Errorf("on %s: %w, want a pong", name, err)
+			}
+			if e.err == nil && e.frame.Opcode == opPong && string(e.frame.Data) == "settled" {
+				break
+			}
+			if !p.isLate(c, e) {
+				return mismatch(name, e, "nothing more", nil)
+			}
+		}
+	}
+	return p.quiet(settling)
+}
+
+func (p *player) end() {
+	for _, c := range p.conns {
+		c.drop()
+	}
+}
