@@ -39,7 +39,8 @@ type Terminator interface {
 
 // An Interceptor is a Channel that sees some broadcasts before its client does,
 // to change or drop them: for each it pushes what its client shall get. It costs
-// an encoding for each member, where other broadcasts are encoded once.
+// an encoding for each member, where other broadcasts are encoded once. Stored
+// events (see [Stored]) are the same for all and are not intercepted.
 type Interceptor interface {
 	// Intercepts is called by many goroutines and must be quick.
 	Intercepts(event string) bool

@@ -40,19 +40,21 @@ type conn struct {
 
 	mu       sync.Mutex         // guards what follows
 	channels map[string]*Socket // by topic
-	live     int                // channels not yet terminated
+	live     int                // channels not yet terminated, and other goroutines at work for it
 	ended    error              // why the connection ends; nil while it lives
 	joins    []protocol.Message // what waits for a join before it, oldest first
 	inbox    int                // bytes that wait for a handler
 	resume   chan struct{}      // not nil while the reader waits for the inbox to empty
-	gone     chan struct{}      // not nil while finish waits for channels
+	gone     chan struct{}      // not nil while finish waits for them
 }
 
-// Bounds on what one client may have waiting for its handlers. Beyond them the
-// reader pauses, so that TCP holds the client back.
+// Bounds on what may wait for the handlers of one connection. Beyond the first
+// the reader pauses, so that TCP holds the client back; intercepted broadcasts,
+// which nothing holds back, may come up to the second.
 const (
-	inboxBytes   = 1 << 20
-	inboxMessage = 256 // what a waiting message costs besides its bytes
+	inboxBytes    = 1 << 20
+	maxInboxBytes = 8 << 20
+	inboxMessage  = 256 // what a waiting message costs besides its bytes
 )
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -221,7 +223,25 @@ func (c *conn) linger() {
 	_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, 64<<20))
 }
 
-// waitForChannels returns when every channel has been terminated.
+// retain makes finish wait for a release.
+func (c *conn) retain() {
+	c.mu.Lock()
+	c.live++
+	c.mu.Unlock()
+}
+
+func (c *conn) release() {
+	c.mu.Lock()
+	c.live--
+	if c.live == 0 && c.gone != nil {
+		close(c.gone)
+		c.gone = nil
+	}
+	c.mu.Unlock()
+}
+
+// waitForChannels returns when every channel has been terminated, and nothing
+// else is at work for the connection.
 func (c *conn) waitForChannels() {
 	defer c.cancel()
 	c.mu.Lock()
@@ -258,11 +278,15 @@ func (c *conn) waitForInbox() {
 func (c *conn) took(n int) {
 	c.mu.Lock()
 	c.inbox += n
+	flooded := c.inbox > maxInboxBytes
 	if c.resume != nil && c.inbox <= inboxBytes/2 {
 		close(c.resume)
 		c.resume = nil
 	}
 	c.mu.Unlock()
+	if flooded {
+		c.slow("handlers cannot keep up with broadcasts")
+	}
 }
 
 // push encodes m for this client alone and queues it.

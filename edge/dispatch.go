@@ -26,6 +26,9 @@ func (c *conn) receive(m protocol.Message) {
 	c.joins = append(c.joins, m)
 	first := len(c.joins) == 1
 	c.inbox += inboxMessage + len(m.Payload)
+	if first {
+		c.live++ // until runJoins ends
+	}
 	c.mu.Unlock()
 	if first {
 		go c.runJoins()
@@ -35,6 +38,7 @@ func (c *conn) receive(m protocol.Message) {
 // runJoins works off c.joins. The message in hand stays in the list, so that
 // later ones for its topic line up behind it.
 func (c *conn) runJoins() {
+	defer c.release()
 	for {
 		c.mu.Lock()
 		if len(c.joins) == 0 { // emptied by the connection's end
@@ -128,18 +132,6 @@ func (c *conn) forget(s *Socket) {
 	c.mu.Lock()
 	if c.channels[s.topic] == s {
 		delete(c.channels, s.topic)
-	}
-	c.mu.Unlock()
-}
-
-// terminated notes that a channel is done.
-func (c *conn) terminated() {
-	c.srv.stats.channels.Add(-1)
-	c.mu.Lock()
-	c.live--
-	if c.live == 0 && c.gone != nil {
-		close(c.gone)
-		c.gone = nil
 	}
 	c.mu.Unlock()
 }

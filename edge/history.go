@@ -21,9 +21,9 @@ const (
 // A pastRequest is what a client wants of the time before it joined: join
 // params of a channel with stored events.
 type pastRequest struct {
-	History *json.Number `json:"history"` // the newest N
-	Since   *json.Number `json:"since"`   // all after this sequence …
-	Epoch   *string      `json:"epoch"`   // … of this incarnation of the store
+	History number  `json:"history"` // the newest N
+	Since   number  `json:"since"`   // all after this sequence …
+	Epoch   *string `json:"epoch"`   // … of this incarnation of the store
 }
 
 // A pastReply is what a join's reply then carries besides what Join returned.
@@ -55,8 +55,7 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 	if err != nil || !asked {
 		return response, err
 	}
-	store := s.conn.srv.backbone.(History)
-	reply := pastReply{Recovered: true, Epoch: store.Epoch()}
+	reply := pastReply{Recovered: true, Epoch: s.conn.srv.epoch()}
 	if reply.Epoch == "" {
 		return nil, ErrUnavailable
 	}
@@ -76,6 +75,9 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 	page, err := s.readPage(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("reading history: %w", err)
+	}
+	if s.conn.srv.epoch() != reply.Epoch { // whose messages are these?
+		return nil, ErrUnavailable
 	}
 	if page.Trimmed && reply.Recovered {
 		reply.Recovered, reply.Reason = false, reasonNotKept
@@ -106,18 +108,18 @@ func parsePast(params Payload) (req past, asked bool, err error) {
 		return past{}, false, nil
 	}
 	if err := json.Unmarshal(params.Bytes, &p); err != nil {
-		return past{}, false, Refuse(`"history" and "since" must be numbers, "epoch" a string`)
+		return past{}, false, Refuse(`"epoch" must be a string`)
 	}
 	req.limit = defaultLimit
-	if p.History != nil {
-		n, ok := wholeNumber(*p.History)
+	if p.History.given() {
+		n, ok := p.History.whole()
 		if !ok {
 			return past{}, false, Refuse(`"history" must be a whole number from 0`)
 		}
 		req.limit = int(min(n, pageSize))
 	}
-	if p.Since != nil {
-		n, ok := wholeNumber(*p.Since)
+	if p.Since.given() {
+		n, ok := p.Since.whole()
 		if !ok {
 			return past{}, false, Refuse(`"since" must be a whole number from 0 to 2^53-1`)
 		}
@@ -126,15 +128,25 @@ func parsePast(params Payload) (req past, asked bool, err error) {
 	if p.Epoch != nil {
 		req.epoch = *p.Epoch
 	}
-	return req, p.History != nil || p.Since != nil, nil
+	return req, p.History.given() || p.Since.given(), nil
 }
 
-// wholeNumber accepts what JavaScript can count with, in any spelling.
-func wholeNumber(n json.Number) (uint64, bool) {
-	if u, err := strconv.ParseUint(n.String(), 10, 64); err == nil {
+// A number is the JSON that a client sent where one is wanted.
+type number json.RawMessage
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	*n = append((*n)[:0], b...)
+	return nil
+}
+
+func (n number) given() bool { return len(n) > 0 && string(n) != "null" }
+
+// whole returns what JavaScript can count with, however it is spelled.
+func (n number) whole() (uint64, bool) {
+	if u, err := strconv.ParseUint(string(n), 10, 64); err == nil {
 		return u, u < 1<<53
 	}
-	f, err := n.Float64()
+	f, err := strconv.ParseFloat(string(n), 64) // of what is JSON, only numbers parse
 	if err != nil || f < 0 || f != math.Trunc(f) || f >= 1<<53 {
 		return 0, false
 	}
@@ -233,22 +245,22 @@ type historyPage struct {
 // scrollBack answers the event history: {"before": SEQ, "limit": N}.
 func (s *Socket) scrollBack(ctx context.Context, p Payload) (*Reply, error) {
 	var req struct {
-		Before *json.Number `json:"before"`
-		Limit  *json.Number `json:"limit"`
+		Before number `json:"before"`
+		Limit  number `json:"limit"`
 	}
 	if err := p.Decode(&req); err != nil {
 		return nil, err
 	}
-	q := Query{Last: req.Before == nil, Limit: defaultLimit}
-	if req.Before != nil {
-		n, ok := wholeNumber(*req.Before)
+	q := Query{Last: !req.Before.given(), Limit: defaultLimit}
+	if req.Before.given() {
+		n, ok := req.Before.whole()
 		if !ok || n == 0 {
 			return nil, Refuse(`"before" must be a whole number from 1 to 2^53-1`)
 		}
 		q.Before = n
 	}
-	if req.Limit != nil {
-		n, ok := wholeNumber(*req.Limit)
+	if req.Limit.given() {
+		n, ok := req.Limit.whole()
 		if !ok || n == 0 {
 			return nil, Refuse(`"limit" must be a whole number from 1`)
 		}
@@ -259,7 +271,7 @@ func (s *Socket) scrollBack(ctx context.Context, p Payload) (*Reply, error) {
 		return nil, fmt.Errorf("reading history: %w", err)
 	}
 	list, first, last := s.stamped(page)
-	return OK(historyPage{list, first, last, page.More, s.conn.srv.backbone.(History).Epoch()}), nil
+	return OK(historyPage{list, first, last, page.More, s.conn.srv.epoch()}), nil
 }
 
 // Append stores an event on the channel's topic and returns once the store has

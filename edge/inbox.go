@@ -222,7 +222,8 @@ func (s *Socket) finish(end *endError) {
 	s.mu.Lock()
 	s.state = silent
 	s.mu.Unlock()
-	s.conn.terminated()
+	s.conn.srv.stats.channels.Add(-1)
+	defer s.conn.release()
 	for _, t := range rest {
 		s.conn.took(-t.size())
 		if t.kind == taskMessage || t.kind == taskLeave {

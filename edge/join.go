@@ -147,7 +147,9 @@ func (c *conn) refusal(m *protocol.Message, err error) any {
 func (s *Socket) begin() {
 	if s.member.more {
 		s.ready()
+		s.conn.retain()
 		go func() {
+			defer s.conn.release()
 			if err := s.catchUp(s.conn.ctx); err != nil {
 				s.Do(func(context.Context) error { return Crash(err) }) // the client joins again
 			}

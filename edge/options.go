@@ -111,8 +111,9 @@ func (o *Options) sweepEvery() time.Duration {
 
 // Stored marks events of a channel as kept in the history. A broadcast of one
 // is acknowledged by the store, reaches every member in the store's order, with
-// "seq" and "at" added to its payload, and can be asked for by who joins later.
-// The backbone must be a [History].
+// "seq" and "at" added to its payload, and can be asked for by who joins later:
+// by the join params "history" and "since", and by the event "history", which
+// the server answers itself. The backbone must be a [History].
 func Stored(events ...string) ChannelOption {
 	return func(rt *route) { rt.stored = append(rt.stored, events...) }
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -157,67 +158,75 @@ func (o *outbox) wait(timeout time.Duration) {
 	}
 }
 
+// A batch is what one call writes.
+type batch struct {
+	frames  [][]byte
+	sending net.Buffers // frames, as far as they have not been written
+}
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
 // write sends until the queue is empty, then ends.
 func (o *outbox) write(c net.Conn) {
-	var bufs net.Buffers
-	for {
-		bufs = o.take(bufs[:0])
-		if len(bufs) == 0 {
-			return
-		}
-		if err := writeAll(c, bufs); err != nil {
+	b := batches.Get().(*batch)
+	defer batches.Put(b)
+	for o.take(b) {
+		if err := b.writeTo(c); err != nil {
 			o.abort() // the reader meets the same error
 		}
 	}
 }
 
-// take returns the frames of the next call, none if the queue is empty.
-func (o *outbox) take(bufs net.Buffers) net.Buffers {
+// take moves the frames of the next call into b. It reports false if there are
+// none.
+func (o *outbox) take(b *batch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	clear(b.frames)
+	b.frames = b.frames[:0]
 	n, size := 0, 0
 	for n < len(o.queue) && n < batchFrames && size < batchBytes {
-		bufs = append(bufs, o.queue[n].frame)
+		b.frames = append(b.frames, o.queue[n].frame)
 		size += len(o.queue[n].frame)
 		n++
 	}
 	if n == 0 {
-		o.writing, o.since, o.queue, o.bytes = false, 0, nil, 0
+		o.writing, o.since, o.bytes = false, 0, 0
+		if cap(o.queue) > idleQueue {
+			o.queue = nil
+		}
 		if o.idle != nil {
 			close(o.idle)
 			o.idle = nil
 		}
-		return nil
+		return false
 	}
 	o.since = o.queue[0].at
-	clear(o.queue[:n])
-	o.queue = o.queue[n:]
 	o.bytes -= size
-	return bufs
+	left := copy(o.queue, o.queue[n:])
+	clear(o.queue[left:])
+	o.queue = o.queue[:left]
+	return true
 }
 
-// writeAll sends the frames in one call: one write for one frame, a vectored
+// idleQueue is how much room an empty queue may keep.
+const idleQueue = 4
+
+// writeTo sends the frames in one call: one write for one frame, a vectored
 // write on TCP. Elsewhere, on TLS for instance, a vectored write would be as
 // many writes as frames, so they are put together first.
-func writeAll(c net.Conn, bufs net.Buffers) error {
+func (b *batch) writeTo(c net.Conn) error {
 	var err error
-	if len(bufs) == 1 {
-		_, err = c.Write(bufs[0])
+	if len(b.frames) == 1 {
+		_, err = c.Write(b.frames[0])
 		return err
 	}
 	if _, ok := c.(*net.TCPConn); ok {
-		_, err = bufs.WriteTo(c) // advances its own copy of the slice header
+		b.sending = b.frames
+		_, err = b.sending.WriteTo(c)
 		return err
 	}
-	size := 0
-	for _, b := range bufs {
-		size += len(b)
-	}
-	all := make([]byte, 0, size)
-	for _, b := range bufs {
-		all = append(all, b...)
-	}
-	_, err = c.Write(all)
+	_, err = c.Write(slices.Concat(b.frames...))
 	return err
 }
 

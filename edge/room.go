@@ -21,7 +21,8 @@ type room struct {
 
 	mu      sync.Mutex // guards what follows
 	members []*Socket
-	last    uint64 // sequence of the newest stored event that members were given
+	last    uint64 // sequence of the newest stored event that members were given …
+	epoch   string // … and the store's epoch then
 }
 
 // A member is a Socket's place in its room.
@@ -118,12 +119,24 @@ func (s *Socket) leaveRoom() {
 	s.conn.srv.exit(r)
 }
 
-// roomLast returns the newest stored sequence that the room's members have.
+// roomLast returns the newest stored sequence that the room's members have, 0
+// if it is of another store than today's.
 func (s *Socket) roomLast() uint64 {
 	r := s.member.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.epoch != s.conn.srv.epoch() {
+		return 0
+	}
 	return r.last
+}
+
+// epoch returns the history's epoch, "" without one.
+func (srv *Server) epoch() string {
+	if h, ok := srv.backbone.(History); ok {
+		return h.Epoch()
+	}
+	return ""
 }
 
 // openGateAt sends what was held back, but for stored events that the client
@@ -210,13 +223,13 @@ func (r *room) send(srv *Server, d *Delivery, except *Socket) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if d.Seq != 0 {
-		r.last = d.Seq
+		r.last, r.epoch = d.Seq, srv.epoch()
 	}
 	for _, s := range r.members {
 		if s == except {
 			continue
 		}
-		if s.intercepts(d.Name) {
+		if d.Seq == 0 && s.intercepts(d.Name) {
 			if intercepted == nil {
 				// Handlers run later; the backbone's payload is only lent.
 				kept := append([]byte(nil), d.Payload...)

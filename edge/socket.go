@@ -73,9 +73,10 @@ func (s *Socket) Push(event string, payload any) error {
 // client included. The payload must be a JSON object, or [Binary].
 //
 // An event that is not stored reaches the members on this edge before
-// Broadcast returns, and those on other edges soon after, at most once. One
-// that is stored (see [Stored]) is acknowledged by the store when Broadcast
-// returns, and delivered by the store's order.
+// Broadcast returns, and those on other edges soon after, at most once; without
+// a link to them it fails with [ErrUnavailable], and nobody gets it. One that is
+// stored (see [Stored]) is acknowledged by the store when Broadcast returns, and
+// delivered in the store's order.
 func (s *Socket) Broadcast(ctx context.Context, event string, payload any) error {
 	if err := s.open(); err != nil {
 		return fmt.Errorf("broadcasting %q: %w", event, err)

@@ -256,7 +256,7 @@ func probe(from *nats.Conn, sub *nats.Subscription, subject, word string) error 
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range 100 * n {
-		l, err := net.Listen("tcp", loopback(15000+rand.N(15000)))
+		l, err := net.Listen("tcp", loopback(15000+rand.N(15000))) //nolint:gosec // a port, not a secret
 		if err != nil {
 			continue
 		}

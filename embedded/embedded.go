@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -189,7 +190,7 @@ func probeListen(host string, port int) error {
 
 // Connect connects to the server within this process.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	return nats.Connect("", append(opts[:len(opts):len(opts)], nats.InProcessServer(s))...)
+	return nats.Connect("", append(slices.Clip(opts), nats.InProcessServer(s))...)
 }
 
 // InProcessConn makes a Server a [nats.InProcessConnProvider], for programs
