@@ -1,0 +1,591 @@
+package backbone
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aristochat/aristochat/edge"
+)
+
+// StoreOptions tune a [Store]. A nil *StoreOptions is valid.
+type StoreOptions struct {
+	// Stream is what the stream should be like. One that differs is reported
+	// in the log.
+	Stream *StreamOptions
+
+	// Apply creates the stream, or changes it as [Link.ApplyStream] does. In
+	// production edges often have no right to.
+	Apply bool
+
+	// AckTimeout is how long Append waits for the acknowledgement of what it
+	// sent. If zero, two seconds.
+	AckTimeout time.Duration
+
+	// Patience is how long Append tries to send while there is no link or no
+	// leader. If zero, 1.5 seconds.
+	Patience time.Duration
+
+	// RecentBytes bounds the recent messages kept of all topics subscribed to.
+	// If zero, 64 MiB.
+	RecentBytes int
+}
+
+func (o *StoreOptions) withDefaults() (d StoreOptions) {
+	if o != nil {
+		d = *o
+	}
+	d.AckTimeout = cmp.Or(d.AckTimeout, 2*time.Second)
+	d.Patience = cmp.Or(d.Patience, 1500*time.Millisecond)
+	d.RecentBytes = cmp.Or(d.RecentBytes, 64<<20)
+	return d
+}
+
+// A Store is a [Link] that keeps what is appended: an [edge.History] over a
+// JetStream stream. It has no consumer, and nothing that runs per topic.
+type Store struct {
+	*Link
+	opts     StoreOptions
+	stream   string
+	recent   recent
+	counters storeCounters
+
+	gate     chan struct{} // held by the one who verifies
+	verified atomic.Uint64 // Link.dials when the stream was last seen to be what it was; never equal to it if that is in doubt
+	epoch    atomic.Pointer[string]
+	perTopic atomic.Int64 // messages kept of each topic
+	once     atomic.Bool  // whether the stream was ever verified
+	problem  atomic.Pointer[error]
+
+	complaint string // logged last; only maintain uses it once it runs
+
+	reconcile chan struct{} // holds a token if all topics are to be checked
+	jobs      jobs
+	fills     fills
+	flights   flights
+}
+
+var _ edge.History = (*Store)(nil)
+
+const (
+	// fillers is how many topics catch up with the stream at a time.
+	fillers = 8
+	// sweepPeriod is how often each topic is checked without a reason, with as
+	// much again at random.
+	sweepPeriod = 30 * time.Second
+	// retryPause is how long to wait when topics could not be compared: for as
+	// long they stand still.
+	retryPause = 250 * time.Millisecond
+	// checkTimeout bounds one comparison of all topics.
+	checkTimeout = 30 * time.Second
+)
+
+// After a change routes between servers may not know each other's interest for
+// a while, so topics are checked again.
+var recheck = [...]time.Duration{time.Second, 5 * time.Second}
+
+// Store makes the Link keep events. It is called once, before the first
+// Subscribe to stored events. A stream that is missing or unfit is no error:
+// the Store goes on trying, the log says what is wrong, and so does
+// [Store.Ready].
+func (l *Link) Store(ctx context.Context, o *StoreOptions) (*Store, error) {
+	st := &Store{
+		Link:      l,
+		opts:      o.withDefaults(),
+		stream:    l.subjects.streamName(),
+		gate:      make(chan struct{}, 1),
+		reconcile: make(chan struct{}, 1),
+	}
+	if err := st.opts.Stream.withDefaults().check(); err != nil {
+		return nil, err
+	}
+	st.recent.limit = st.opts.RecentBytes
+	st.verified.Store(math.MaxUint64)
+	st.jobs.init()
+	st.fills.init()
+	st.flights.init()
+
+	if _, err := l.SubscribeControl(ctx, nudgeKind, st.nudged); err != nil {
+		return nil, err
+	}
+	if _, err := l.listen("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+st.stream, leaderElected{st}); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	if l.store != nil {
+		l.mu.Unlock()
+		return nil, errors.New("the link has a store already")
+	}
+	l.store = st
+	l.mu.Unlock()
+
+	if l.Connected() {
+		start, cancel := context.WithTimeout(ctx, peersPatience+flushTimeout)
+		defer cancel()
+		if err := st.verify(start); err != nil {
+			st.complain(err)
+		}
+	}
+	if !st.fresh() {
+		st.reconcileSoon()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.tasks.Go(func() { <-l.done; cancel(); st.fills.stop() })
+	l.tasks.Go(func() { st.maintain(ctx) })
+	l.tasks.Go(func() { st.runJobs(ctx) })
+	for range fillers {
+		l.tasks.Go(func() { st.runFills(ctx) })
+	}
+	return st, nil
+}
+
+// Ready returns nil if the edge can serve: see [Link.Ready]; and the stream
+// must be there.
+func (st *Store) Ready() error {
+	if err := st.Link.Ready(); err != nil {
+		return err
+	}
+	if p := st.problem.Load(); p != nil && (!st.once.Load() || !errors.Is(*p, edge.ErrUnavailable)) {
+		return fmt.Errorf("history is not available: %w", *p)
+	}
+	if !st.once.Load() {
+		return errors.New("history is not available: the stream has not been seen yet")
+	}
+	return nil
+}
+
+// Epoch implements [edge.History].
+func (st *Store) Epoch() string {
+	if e := st.epoch.Load(); e != nil {
+		return *e
+	}
+	return ""
+}
+
+// fresh says whether the stream is known to be the one it was.
+func (st *Store) fresh() bool { return st.verified.Load() == st.dials.Load() }
+
+// suspect makes everybody wait until the stream is verified.
+func (st *Store) suspect() {
+	st.counters.suspicions.Add(1)
+	st.verified.Store(math.MaxUint64)
+	st.reconcileSoon()
+}
+
+func (st *Store) reconcileSoon() { token(st.reconcile) }
+
+// verify returns once the stream is known to be the one it was, or all topics
+// have been told that it is not.
+func (st *Store) verify(ctx context.Context) error {
+	if st.fresh() {
+		return nil
+	}
+	select {
+	case st.gate <- struct{}{}:
+		defer func() { <-st.gate }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", edge.ErrUnavailable, ctx.Err())
+	}
+	if st.fresh() {
+		return nil
+	}
+	_, err := st.verifyLocked(ctx)
+	return err
+}
+
+// lastSequence returns the stream's last sequence, from the leader. It verifies
+// the stream, too.
+func (st *Store) lastSequence(ctx context.Context) (uint64, error) {
+	select {
+	case st.gate <- struct{}{}:
+		defer func() { <-st.gate }()
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", edge.ErrUnavailable, ctx.Err())
+	}
+	info, err := st.verifyLocked(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return info.State.LastSeq, nil
+}
+
+// await is verify for those who are waited for: they have some patience if the
+// link is about to return, but fail soon if it is gone.
+func (st *Store) await(ctx context.Context) error {
+	for end := time.Now().Add(st.opts.Patience); ; {
+		err := st.verify(ctx)
+		if err == nil || st.rpc.IsConnected() || time.Now().After(end) || !sleep(ctx, lagPause) {
+			return err
+		}
+	}
+}
+
+// verifyLocked needs the gate.
+func (st *Store) verifyLocked(ctx context.Context) (*jetstream.StreamInfo, error) {
+	for {
+		dials := st.dials.Load()
+		info, err := st.inspect(ctx)
+		if err != nil {
+			st.problem.Store(&err)
+			return nil, err
+		}
+		epoch := epochOf(info)
+		if old := st.Epoch(); old != epoch {
+			if old != "" {
+				st.log.Warn("the stream is another one now", "stream", st.stream, "epoch", epoch, "before", old)
+				st.verified.Store(math.MaxUint64)
+				if err := st.drain(ctx); err != nil {
+					return nil, err
+				}
+			}
+			// In this order: what was learned before is refused from now on,
+			// or forgotten.
+			st.epoch.Store(&epoch)
+			st.eachFollower((*follower).forget)
+			if old != "" {
+				st.reconcileSoon()
+			}
+		}
+		st.perTopic.Store(info.Config.MaxMsgsPerSubject)
+		st.problem.Store(nil)
+		st.once.Store(true)
+		st.verified.Store(dials)
+		if dials == st.dials.Load() {
+			st.eachFollower((*follower).release)
+			return info, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("%w: %w", edge.ErrUnavailable, err)
+		}
+	}
+}
+
+// inspect gets the stream's state, and makes or reports what is missing.
+func (st *Store) inspect(ctx context.Context) (*jetstream.StreamInfo, error) {
+	first := !st.once.Load()
+	info, err := st.streamInfo(ctx)
+	missing := errors.Is(err, jetstream.ErrStreamNotFound)
+	if err != nil && !missing {
+		return nil, fmt.Errorf("%w: stream %s: %w", edge.ErrUnavailable, st.stream, err)
+	}
+	if missing && !st.opts.Apply {
+		return nil, fmt.Errorf("%w; create it with: edge stream apply", err)
+	}
+	broken := err == nil && st.unfit(info.Config) != nil
+	if !first && !missing && !broken {
+		return info, nil
+	}
+	var r StreamReport
+	if st.opts.Apply {
+		r, err = st.ApplyStream(ctx, st.opts.Stream)
+	} else {
+		r, err = st.CheckStream(ctx, st.opts.Stream)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st.report(r)
+	if r.Broken != nil {
+		return nil, fmt.Errorf("%w; mend it with: edge stream apply", r.Broken)
+	}
+	return st.streamInfo(ctx)
+}
+
+func (st *Store) report(r StreamReport) {
+	if r.Created {
+		st.log.Info("created the stream", "stream", r.Name)
+	}
+	for _, s := range r.Changed {
+		st.log.Info("changed the stream", "stream", r.Name, "what", s)
+	}
+	for _, s := range r.Differs {
+		st.log.Warn("the stream is not as it should be", "stream", r.Name, "what", s)
+	}
+	for _, s := range r.Warnings {
+		st.log.Warn("messages are at risk", "stream", r.Name, "why", s)
+	}
+}
+
+// drain returns once the dispatcher has handled all that had come before.
+func (st *Store) drain(ctx context.Context) error {
+	mark, reached := new(nats.Subscription), make(chan struct{})
+	st.mu.Lock()
+	st.routes[mark] = routeFunc(func(*nats.Msg) { close(reached) })
+	st.mu.Unlock()
+	defer func() {
+		st.mu.Lock()
+		delete(st.routes, mark)
+		st.mu.Unlock()
+	}()
+	late := fmt.Errorf("%w: messages of the former stream are still on their way", edge.ErrUnavailable)
+	select {
+	case st.inbox <- &nats.Msg{Sub: mark}:
+	case <-st.done:
+		return errClosed
+	case <-ctx.Done():
+		return late
+	}
+	select {
+	case <-reached:
+		return nil
+	case <-st.done:
+		return errClosed
+	case <-ctx.Done():
+		return late
+	}
+}
+
+type routeFunc func(*nats.Msg)
+
+func (f routeFunc) take(m *nats.Msg) { f(m) }
+
+type leaderElected struct{ store *Store }
+
+// take follows the advisory of an election: what the leader before stored last
+// may never be republished.
+func (e leaderElected) take(*nats.Msg) { e.store.reconcileSoon() }
+
+func (st *Store) followers() []*follower {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	all := make([]*follower, 0, len(st.topics))
+	for _, t := range st.topics {
+		if t.follower != nil {
+			all = append(all, t.follower)
+		}
+	}
+	return all
+}
+
+func (st *Store) eachFollower(f func(*follower)) {
+	for _, g := range st.followers() {
+		f(g)
+	}
+}
+
+// follower returns the one that follows a topic now, or nil.
+func (st *Store) follower(topic string) *follower {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	if t := st.topics[topic]; t != nil {
+		return t.follower
+	}
+	return nil
+}
+
+// maintain finds out what was missed: after each event that may lose messages,
+// and now and then without one.
+func (st *Store) maintain(ctx context.Context) {
+	pause := func() time.Duration { return sweepPeriod + rand.N(sweepPeriod) }
+	sweep := time.NewTimer(pause())
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-st.reconcile:
+			if st.checkAll(ctx) {
+				st.jobs.recheckAll()
+			}
+		case <-st.jobs.recheck:
+			st.checkAll(ctx)
+		case <-st.jobs.due:
+			st.check(ctx, st.jobs.takeDue())
+		case <-sweep.C:
+			st.sweep(ctx)
+			sweep.Reset(pause())
+		}
+	}
+}
+
+// checkAll compares all topics with the stream. If it cannot, it has itself
+// called again.
+func (st *Store) checkAll(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	st.counters.reconciles.Add(1)
+	err := st.verify(ctx)
+	if err == nil {
+		err = st.flush(ctx) // subscriptions first, as for a single topic
+	}
+	if err == nil {
+		err = st.check(ctx, st.followers())
+	}
+	if err == nil {
+		st.complaint = ""
+	} else {
+		st.complain(err)
+		st.jobs.add(job{at: time.Now().Add(retryPause), kind: jobReconcile})
+	}
+	return err == nil
+}
+
+// complain logs an error that history stands still for, once until it changes.
+func (st *Store) complain(err error) {
+	if !st.Connected() || err.Error() == st.complaint { // a lost link is logged where it is noticed
+		return
+	}
+	st.complaint = err.Error()
+	st.log.Error("history is not available", "stream", st.stream, "error", err)
+}
+
+// sweep is a checkAll that is in nobody's way.
+func (st *Store) sweep(ctx context.Context) {
+	if _, err := st.lastSequence(ctx); err != nil { // verifies: the stream may be another one without a reconnect
+		st.reconcileSoon()
+		return
+	}
+	all := st.followers()
+	for len(all) > 0 && len(st.reconcile) == 0 {
+		n := min(len(all), checkBatch)
+		if st.check(ctx, all[:n]) != nil {
+			st.reconcileSoon()
+			return
+		}
+		all = all[n:]
+		if len(all) > 0 && !sleep(ctx, 20*time.Millisecond) {
+			return
+		}
+	}
+}
+
+const (
+	// checkBatch is how many topics one request compares. The server answers at
+	// most 1,024.
+	checkBatch = 1000
+	// checkBytes bounds the request; servers take a megabyte.
+	checkBytes = 256 << 10
+)
+
+// check asks for the newest message of each topic, and has what is missing
+// fetched.
+func (st *Store) check(ctx context.Context, all []*follower) error {
+	for len(all) > 0 {
+		bySubject := make(map[string]*follower)
+		q := query{Batch: checkBatch}
+		size, n := 0, 0
+		seen := uint64(math.MaxUint64)
+		for _, f := range all[:min(len(all), checkBatch)] {
+			if size += len(f.subject); size > checkBytes && n > 0 {
+				break
+			}
+			n++
+			checked, ok := f.checkedUpTo()
+			if !ok || bySubject[f.subject] != nil {
+				continue
+			}
+			seen = min(seen, checked)
+			bySubject[f.subject] = f
+			q.Last = append(q.Last, f.subject)
+		}
+		all = all[n:]
+		if len(q.Last) == 0 {
+			continue
+		}
+		// What was compared before need not be again: silent topics then answer
+		// nothing.
+		q.Seq = seen + 1
+		epoch := st.epoch.Load()
+		var upTo uint64
+		for {
+			a, err := st.mustGet(ctx, q)
+			if err != nil {
+				return err
+			}
+			for _, m := range a.messages {
+				if f := bySubject[m.subject]; f != nil {
+					f.want(epoch, m.seq)
+				}
+			}
+			upTo = a.upTo
+			if a.pending == 0 || len(a.messages) == 0 {
+				break
+			}
+			q.Seq, q.UpTo = a.messages[len(a.messages)-1].seq+1, a.upTo
+		}
+		for _, f := range bySubject {
+			f.checkedTo(epoch, upTo)
+		}
+	}
+	return nil
+}
+
+// nudgeKind is the kind of control message that says how far a topic is.
+const nudgeKind = "nudge"
+
+type nudge struct {
+	Topic string `json:"topic"`
+	Seq   uint64 `json:"seq"`
+}
+
+// nudged follows another edge's word that a topic has reached a sequence. It is
+// not taken for proof.
+func (st *Store) nudged(data []byte) {
+	var n nudge
+	if err := json.Unmarshal(data, &n); err != nil {
+		st.invalid(st.subjects.control(nudgeKind), err)
+		return
+	}
+	if f := st.follower(n.Topic); f != nil {
+		f.want(nil, n.Seq)
+	}
+}
+
+// A fills is the queue of topics that catch up.
+type fills struct {
+	mu      sync.Mutex // guards what follows
+	some    *sync.Cond
+	queue   []*follower
+	stopped bool
+}
+
+func (q *fills) init() { q.some = sync.NewCond(&q.mu) }
+
+func (q *fills) push(f *follower) {
+	q.mu.Lock()
+	q.queue = append(q.queue, f)
+	q.mu.Unlock()
+	q.some.Signal()
+}
+
+func (q *fills) pop() *follower {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.queue) == 0 && !q.stopped {
+		q.some.Wait()
+	}
+	if q.stopped {
+		return nil
+	}
+	f := q.queue[0]
+	q.queue[0] = nil
+	q.queue = q.queue[1:]
+	return f
+}
+
+func (q *fills) stop() {
+	q.mu.Lock()
+	q.stopped = true
+	q.mu.Unlock()
+	q.some.Broadcast()
+}
+
+func (st *Store) runFills(ctx context.Context) {
+	for {
+		f := st.fills.pop()
+		if f == nil {
+			return
+		}
+		f.fill(ctx)
+	}
+}
