@@ -467,7 +467,7 @@ func TestSeamOverflow(t *testing.T) {
 	ns := newNATS(t)
 	a := newEdge(t, newStore(t, ns, nil), nil, tellers, edge.Stored("say"))
 	d := &delayed{newStore(t, ns, nil), func() {}, func() {}}
-	b := newEdge(t, d, &edge.Options{OutboxBytes: 4 << 10}, tellers, edge.Stored("say"))
+	b := newEdge(t, d, &edge.Options{OutboxBytes: 64 << 10}, tellers, edge.Stored("say"))
 	tell(t, a, "t:x", 0, 1)
 	first := a.v2(t).joinPast("t:x", `{"history":1}`)
 	watcher := b.v2(t)
@@ -475,8 +475,11 @@ func TestSeamOverflow(t *testing.T) {
 	var once sync.Once
 	d.after = func() {
 		once.Do(func() {
-			tell(t, a, "t:x", 1, 300) // more than 4 KiB
-			for range 299 {
+			pad := strings.Repeat("x", 1<<10)
+			for n := 1; n < 300; n++ { // more than is held
+				if err := a.Broadcast(t.Context(), "t:x", "say", map[string]any{"n": n, "pad": pad}); err != nil {
+					t.Fatal(err)
+				}
 				var m said
 				watcher.event(&m)
 			}

@@ -114,11 +114,11 @@ func (r *room) say(ctx context.Context, s *edge.Socket, p edge.Payload) (*edge.R
 	}
 	out := message{Body: in.body, Username: r.user, ClientID: in.clientID}
 	if !r.history {
-		return edge.OK(nil), s.Broadcast(ctx, "chat_msg", out)
+		return done(s.Broadcast(ctx, "chat_msg", out))
 	}
 	key := ""
-	if in.clientID != "" {
-		key = r.user + "\x00" + in.clientID
+	if in.clientID != "" { // with the length, so that no other name and id make the same key
+		key = fmt.Sprintf("%d %s%s", len(r.user), r.user, in.clientID)
 	}
 	stamp, err := s.Append(ctx, "chat_msg", out, key)
 	if err != nil {
@@ -127,30 +127,37 @@ func (r *room) say(ctx context.Context, s *edge.Socket, p edge.Payload) (*edge.R
 	return edge.OK(accepted{stamp.Seq, stamp.At.UTC()}), nil
 }
 
+// done is the reply to what has no result.
+func done(err error) (*edge.Reply, error) {
+	if err != nil {
+		return nil, err
+	}
+	return edge.OK(nil), nil
+}
+
 type incoming struct{ body, clientID string }
 
 // parse reads a chat_msg from a client; its errors are for the client. Other
 // members of the payload are ignored, as the ancestor does.
 func parse(p edge.Payload, maxBody int) (incoming, error) {
-	var raw struct {
-		Body     json.RawMessage `json:"body"`
-		ClientID json.RawMessage `json:"client_id"`
-	}
-	if p.Binary || json.Unmarshal(p.Bytes, &raw) != nil {
+	// A map, since for encoding/json the member Body would be as good as body.
+	var members map[string]json.RawMessage
+	if p.Binary || json.Unmarshal(p.Bytes, &members) != nil {
 		return incoming{}, edge.Refuse("payload must be an object with a body")
 	}
 	var in incoming
+	body := members["body"]
 	switch {
-	case len(raw.Body) == 0:
+	case len(body) == 0:
 		return incoming{}, edge.Refuse("body is missing")
-	case raw.Body[0] != '"' || json.Unmarshal(raw.Body, &in.body) != nil:
+	case body[0] != '"' || json.Unmarshal(body, &in.body) != nil:
 		return incoming{}, edge.Refuse("body must be a string")
 	case len(in.body) > maxBody:
 		return incoming{}, edge.Refuse(fmt.Sprintf("body is longer than %d bytes", maxBody))
 	case strings.TrimSpace(in.body) == "":
 		return incoming{}, edge.Refuse("body is blank")
 	}
-	if id := raw.ClientID; len(id) > 0 && string(id) != "null" {
+	if id := members["client_id"]; len(id) > 0 && string(id) != "null" {
 		if id[0] != '"' || json.Unmarshal(id, &in.clientID) != nil {
 			return incoming{}, edge.Refuse("client_id must be a string")
 		}
@@ -167,10 +174,8 @@ func checkForeign(e edge.Event, maxBody int) error {
 	if _, err := parse(edge.Payload{Bytes: e.Payload, Binary: e.Binary}, maxBody); err != nil {
 		return err
 	}
-	var m struct {
-		Username *string `json:"username"`
-	}
-	if err := json.Unmarshal(e.Payload, &m); err != nil || m.Username == nil {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(e.Payload, &m); err != nil || len(m["username"]) == 0 || m["username"][0] != '"' {
 		return errors.New("username must be a string")
 	}
 	if !utf8.Valid(e.Payload) {
@@ -200,5 +205,5 @@ func (r *room) typing(ctx context.Context, s *edge.Socket, p edge.Payload) (*edg
 	}
 	r.typed = now
 	out := typing{Username: r.user, Typing: *in.Typing, TTL: typingTTL.Milliseconds()}
-	return edge.OK(nil), s.BroadcastFrom(ctx, "typing", out)
+	return done(s.BroadcastFrom(ctx, "typing", out))
 }
