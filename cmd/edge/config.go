@@ -1,0 +1,259 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"github.com/aristochat/aristochat/edge"
+	"github.com/aristochat/aristochat/edge/backbone"
+)
+
+// defaultData is where a newcomer finds it: beside what was run.
+const defaultData = "aristochat-data"
+
+// config is the command line. Each flag is an environment variable too, named
+// ARISTOCHAT_ and the flag: ARISTOCHAT_LOG_LEVEL.
+type config struct {
+	Listen      string        `group:"clients" default:":4000" placeholder:"HOST:PORT" help:"Where clients connect. (default :4000)"`
+	AllowOrigin []string      `group:"clients" default:"same-host" placeholder:"ORIGIN" help:"Web pages that may connect: same-host, any, or a list of origins such as https://chat.example.com or //*.example.com. (default same-host)"`
+	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long clients may take to leave at the end. (default 10s)"`
+
+	NATS          []string `name:"nats" group:"nats" placeholder:"URL" help:"NATS servers of one cluster, such as nats://a:4222,nats://b:4222. Without it NATS runs in this process."`
+	NATSCreds     string   `name:"nats-creds" group:"nats" placeholder:"FILE" help:"Credentials file (JWT and seed)."`
+	NATSNkey      string   `name:"nats-nkey" group:"nats" placeholder:"FILE" help:"File with the seed of a user nkey."`
+	NATSCA        string   `name:"nats-ca" group:"nats" placeholder:"FILE" help:"Certificates (PEM) that the servers' are verified with."`
+	NATSCert      string   `name:"nats-cert" group:"nats" placeholder:"FILE" help:"Client certificate (PEM)."`
+	NATSKey       string   `name:"nats-key" group:"nats" placeholder:"FILE" help:"Key of the client certificate (PEM)."`
+	SubjectPrefix string   `group:"nats" default:"chat" placeholder:"WORD" help:"First token of every subject; edges with another one are strangers. (default chat)"`
+
+	History         string        `group:"history" default:"file" enum:"file,memory,off" placeholder:"WHERE" help:"Where messages are kept for who joins later or was away: file, memory or off. (default file)"`
+	HistoryMessages int64         `group:"history" placeholder:"N" help:"How many messages of a room are kept. (default 10000)"`
+	HistoryAge      time.Duration `group:"history" placeholder:"TIME" help:"How long they are kept. (default 720h)"`
+	HistoryBytes    int64         `group:"history" placeholder:"N" help:"Bytes of all rooms. (default 8 GiB, or what there is)"`
+	HistoryReplicas int           `group:"history" placeholder:"N" help:"How many NATS servers keep each message. (default 3 in a cluster, else 1)"`
+	Stream          string        `group:"history" default:"apply" enum:"apply,check" placeholder:"HOW" help:"The JetStream stream at start: apply creates it or changes it, check only reports, for edges that have no right to more. (default apply)"`
+
+	Data       string `group:"embedded" placeholder:"DIR" help:"Directory of the NATS in this process. (default ${data})"`
+	NATSListen string `name:"nats-listen" group:"embedded" placeholder:"HOST:PORT" help:"Open the NATS in this process to other edges and tools. It asks for no password: keep it to loopback."`
+
+	LogLevel  string           `group:"log" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error. (default info)"`
+	LogFormat string           `group:"log" default:"text" enum:"text,json" placeholder:"FORMAT" help:"text or json. (default text)"`
+	Version   kong.VersionFlag `env:"-" help:"Print the version and exit."`
+
+	Serve     struct{}    `cmd:"" default:"1" help:"Serve clients (default)."`
+	StreamCmd streamFlags `cmd:"" name:"stream" help:"Prepare NATS."`
+
+	// What the flags mean, once checked.
+	command     string           `kong:"-"`
+	origins     edge.OriginCheck `kong:"-"`
+	natsOptions []nats.Option    `kong:"-"`
+}
+
+type streamFlags struct {
+	Apply struct {
+		Shrink bool `env:"-" help:"Also lower limits and replicas, which deletes messages."`
+	} `cmd:"" help:"Create the stream that keeps messages, or change it to what the --history flags say. Nothing is deleted without --shrink."`
+}
+
+const (
+	commandServe       = "serve"
+	commandStreamApply = "stream apply"
+)
+
+const description = `Serves chat to Phoenix clients.
+
+Without flags it listens on port 4000 and brings its own NATS, data included. Edges that are given the same --nats servers act as one. Each flag may be set by the environment variable named beside it; the flag wins.`
+
+const exitCodes = `
+Signals
+  The first SIGTERM or SIGINT ends in order: clients are told to reconnect, what
+  they have sent leaves. A second one ends at once.
+
+Exit codes
+  0  ended in order
+  1  something else failed
+  2  a flag or environment variable is wrong, or a file that it names
+  3  --listen or --nats-listen: the address is in use or not ours to use
+  4  --data: the directory cannot be used
+
+  A NATS that cannot be reached ends nothing: the edge says so, retries with
+  growing pauses, and /readyz is 503 meanwhile.
+`
+
+// parseConfig reads flags and environment. It returns nil if the answer has
+// been printed: --help or --version.
+func parseConfig(args []string, stdout io.Writer) (*config, error) {
+	cfg, printed := &config{}, false
+	p, err := kong.New(cfg,
+		kong.Name("edge"),
+		kong.Description(description),
+		kong.Vars{"version": versionLine(), "data": "./" + defaultData},
+		kong.DefaultEnvars("ARISTOCHAT"),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
+		kong.Groups{"clients": "Clients", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "log": "Log"},
+		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
+			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
+				return err
+			}
+			_, err := io.WriteString(ctx.Stdout, exitCodes)
+			return err
+		}),
+		kong.Writers(stdout, io.Discard),
+		kong.Exit(func(int) { printed = true }),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("flags: %w", err) // a mistake of ours
+	}
+	parsed, err := p.Parse(args)
+	if printed {
+		return nil, nil
+	}
+	if err == nil {
+		cfg.command = parsed.Command()
+		err = cfg.check()
+	}
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("%w%s (see edge --help)", err, origin(err, args))}
+	}
+	return cfg, nil
+}
+
+// origin tells which environment variable an error is about, if it is: its
+// text knows only the flag.
+func origin(err error, args []string) string {
+	var vars []string
+	for word := range strings.FieldsFuncSeq(err.Error(), func(r rune) bool { return strings.ContainsRune(" :=,;\"", r) }) {
+		flag, ok := strings.CutPrefix(word, "--")
+		if !ok || slices.ContainsFunc(args, func(a string) bool { return a == word || strings.HasPrefix(a, word+"=") }) {
+			continue
+		}
+		name := "ARISTOCHAT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+		if os.Getenv(name) != "" && !slices.Contains(vars, name) {
+			vars = append(vars, name)
+		}
+	}
+	if vars == nil {
+		return ""
+	}
+	return " [from " + strings.Join(vars, ", ") + "]"
+}
+
+// check refuses what would fail later or mean nothing, and fills in the rest.
+func (c *config) check() error {
+	if err := checkAddress(c.Listen); err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if c.NATSListen != "" {
+		if err := checkAddress(c.NATSListen); err != nil {
+			return fmt.Errorf("--nats-listen: %w", err)
+		}
+	}
+	if c.Drain < 0 {
+		return fmt.Errorf("--drain: %v is negative", c.Drain)
+	}
+	var err error
+	if c.origins, err = originCheck(withoutEmpty(c.AllowOrigin)); err != nil {
+		return fmt.Errorf("--allow-origin: %w", err)
+	}
+	if err := c.checkHistory(); err != nil {
+		return err
+	}
+	if err := c.checkNATS(); err != nil {
+		return err
+	}
+	if c.command == commandStreamApply && len(c.NATS) == 0 {
+		return errors.New("--nats is missing: which servers shall have the stream? The NATS in an edge gets it by itself")
+	}
+	if len(c.NATS) == 0 && c.Data == "" && c.History != "off" {
+		c.Data = defaultData
+	}
+	return nil
+}
+
+func (c *config) checkHistory() error {
+	switch {
+	case c.HistoryMessages < 0, c.HistoryAge < 0, c.HistoryBytes < 0:
+		return errors.New("--history-messages, --history-age and --history-bytes must not be negative")
+	case c.HistoryReplicas < 0 || c.HistoryReplicas > 5:
+		return fmt.Errorf("--history-replicas: %d is not from 1 to 5", c.HistoryReplicas)
+	case c.History != "off":
+		return nil
+	case c.Data != "":
+		return errors.New("--data is of no use with --history=off: there is nothing to keep")
+	case c.command == commandStreamApply:
+		return errors.New("--history=off needs no stream")
+	}
+	return nil
+}
+
+func (c *config) streamOptions() *backbone.StreamOptions {
+	return &backbone.StreamOptions{
+		Memory:      c.History == "memory",
+		Replicas:    c.HistoryReplicas,
+		MaxPerTopic: c.HistoryMessages,
+		MaxAge:      c.HistoryAge,
+		MaxBytes:    c.HistoryBytes,
+		Shrink:      c.StreamCmd.Apply.Shrink,
+	}
+}
+
+func checkAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q is no address: write it as HOST:PORT, or :PORT for all addresses of this machine", s)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: the port must be a number from 0 to 65535", s)
+	}
+	return nil
+}
+
+func originCheck(list []string) (edge.OriginCheck, error) {
+	switch {
+	case len(list) == 0, slices.Equal(list, []string{"same-host"}):
+		return edge.SameHost(""), nil
+	case slices.Equal(list, []string{"any"}):
+		return edge.AnyOrigin, nil
+	case slices.Contains(list, "same-host"), slices.Contains(list, "any"):
+		return nil, errors.New("same-host and any stand alone, not in a list")
+	}
+	return edge.AllowOrigins(list...)
+}
+
+// checkCreds reads a credentials file, which nats.go does only when it
+// connects.
+func checkCreds(file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if _, err := nkeys.ParseDecoratedJWT(b); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if _, err := nkeys.ParseDecoratedNKey(b); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
+func newLogger(w io.Writer, cfg *config) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // kong knows which there are
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// front answers about health itself and leaves the rest to the edge, once there
+// is one. It is no http.ServeMux, which would redirect the doubled slashes that
+// Phoenix accepts.
+type front struct {
+	state    atomic.Pointer[frontState]
+	draining atomic.Bool
+}
+
+type frontState struct {
+	edge  http.Handler
+	ready func() error
+}
+
+var (
+	errStarting = errors.New("starting")
+	errDraining = errors.New("shutting down")
+)
+
+func (f *front) open(edge http.Handler, ready func() error) {
+	f.state.Store(&frontState{edge, ready})
+}
+
+// drain tells load balancers to send nobody here any more.
+func (f *front) drain() { f.draining.Store(true) }
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/healthz": // alive; says nothing of NATS, which a restart of this process does not mend
+		answer(w, nil)
+	case "/readyz": // fit for new clients
+		answer(w, f.ready())
+	default:
+		s := f.state.Load()
+		if s == nil {
+			w.Header().Set("Retry-After", "1")
+			answer(w, errStarting)
+			return
+		}
+		s.edge.ServeHTTP(w, r)
+	}
+}
+
+func (f *front) ready() error {
+	if f.draining.Load() {
+		return errDraining
+	}
+	s := f.state.Load()
+	if s == nil {
+		return errStarting
+	}
+	return s.ready()
+}
+
+func answer(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, err)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// newHTTPServer bounds what a stranger can hold before there is a socket, which
+// has bounds of its own.
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // of the request; an upgraded connection is free of it
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10, // tokens and cookies are a few KiB
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestHealth(t *testing.T) {
+	f := &front{}
+	ask := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code, strings.TrimSpace(w.Body.String())
+	}
+	check := func(when, path string, status int, body string) {
+		t.Helper()
+		if s, b := ask(path); s != status || b != body {
+			t.Errorf("%s: GET %s = %d %q, want %d %q", when, path, s, b, status, body)
+		}
+	}
+	check("at first", "/healthz", 200, "ok")
+	check("at first", "/readyz", 503, "starting")
+	check("at first", "/socket/websocket", 503, "starting")
+
+	var notReady error
+	teapot := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	f.open(teapot, func() error { return notReady })
+	check("open", "/readyz", 200, "ok")
+	check("open", "//socket//websocket/", 418, "")
+
+	notReady = errors.New("no NATS")
+	check("without NATS", "/healthz", 200, "ok")
+	check("without NATS", "/readyz", 503, "no NATS")
+	check("without NATS", "/socket/websocket", 418, "")
+
+	notReady = nil
+	f.drain()
+	check("draining", "/healthz", 200, "ok")
+	check("draining", "/readyz", 503, "shutting down")
+}
+
+// pipes is a listener of connections within the process, on which a fake clock
+// works.
+type pipes struct {
+	conns chan net.Conn
+	stop  chan struct{}
+	close func()
+}
+
+func newPipes() *pipes {
+	stop := make(chan struct{})
+	return &pipes{make(chan net.Conn), stop, sync.OnceFunc(func() { close(stop) })}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.stop:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { p.close(); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client
+}
+
+func serveOnPipes(t *testing.T) *pipes {
+	hs := newHTTPServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	l := newPipes()
+	done := make(chan error)
+	go func() { done <- hs.Serve(l) }()
+	t.Cleanup(func() {
+		hs.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+	return l
+}
+
+func TestSlowHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := serveOnPipes(t).dial()
+		begin := time.Now()
+		cutOff := make(chan struct{})
+		go func() { io.Copy(io.Discard, c); close(cutOff) }()
+
+		// A byte a second, for as long as it is taken.
+		_, err := io.WriteString(c, "GET /socket/websocket HTTP/1.1\r\nX: ")
+		for ; err == nil; _, err = io.WriteString(c, "x") {
+			time.Sleep(time.Second)
+		}
+		<-cutOff
+		if d := time.Since(begin); d < 4*time.Second || d > 7*time.Second {
+			t.Errorf("cut off after %v, want about 5s", d)
+		}
+	})
+}
+
+func TestHeaderTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := serveOnPipes(t).dial()
+		defer c.Close()
+		go fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n", strings.Repeat("x", 100<<10))
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("status = %d, want 431", resp.StatusCode)
+		}
+		time.Sleep(time.Second) // net/http lingers before it closes
+	})
+}
