@@ -1,0 +1,87 @@
+// An edge in a process of its own, as an operator runs it.
+import {spawn} from "node:child_process"
+import {once} from "node:events"
+import {mkdtemp, rm} from "node:fs/promises"
+import {createServer} from "node:net"
+import {tmpdir} from "node:os"
+import {join} from "node:path"
+import {setTimeout as sleep} from "node:timers/promises"
+import {fileURLToPath} from "node:url"
+
+const binary = process.env.EDGE_BIN ?? fileURLToPath(new URL("../../bin/edge", import.meta.url))
+
+// startEdge starts an edge that ends with the test or suite of t. It has NATS
+// embedded unless args say otherwise.
+export async function startEdge(t, ...args) {
+  const edge = new Edge(await freePort(), await mkdtemp(join(tmpdir(), "edge-")), args)
+  t.after(async () => {
+    await edge.stop("SIGKILL")
+    await rm(edge.data, {recursive: true, force: true})
+  })
+  await edge.start()
+  return edge
+}
+
+// startEdges starts two edges, the second on the NATS of the first.
+export async function startEdges(t) {
+  const nats = `127.0.0.1:${await freePort()}`
+  const first = await startEdge(t, "--nats-listen", nats)
+  return [first, await startEdge(t, "--nats", `nats://${nats}`)]
+}
+
+class Edge {
+  constructor(port, data, args) {
+    this.port = port
+    this.data = data
+    this.args = args
+    this.log = ""
+    process.on("exit", code => {
+      this.process.kill("SIGKILL")
+      if (code) process.stderr.write(`--- edge :${port}\n${this.log}`)
+    })
+  }
+
+  get url() { return `ws://127.0.0.1:${this.port}/socket` }
+
+  // start returns when the edge answers. It has the port and the data of the
+  // start before.
+  async start() {
+    const own = this.args.includes("--nats") ? [] : ["--data", this.data]
+    this.process = spawn(binary, ["--listen", `127.0.0.1:${this.port}`, ...own, ...this.args])
+    this.exited = once(this.process, "exit")
+    for (const output of [this.process.stdout, this.process.stderr]) {
+      output.on("data", text => { this.log += text })
+    }
+    while (!await this.answers()) {
+      if (this.process.exitCode !== null) {
+        throw new Error(`the edge exited with ${this.process.exitCode}: ${this.log}`)
+      }
+      await sleep(20)
+    }
+  }
+
+  async answers() {
+    try {
+      const ready = await fetch(`http://127.0.0.1:${this.port}/readyz`)
+      return ready.ok
+    } catch {
+      return false
+    }
+  }
+
+  // stop returns the exit code, or null if the signal itself ended the edge.
+  async stop(signal) {
+    this.process.kill(signal)
+    const [code] = await this.exited
+    return code
+  }
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const {port} = server.address()
+  server.close()
+  await once(server, "close")
+  return port
+}

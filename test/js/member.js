@@ -1,0 +1,110 @@
+// The official clients, and a person in a room who uses one.
+import {createRequire} from "node:module"
+import WebSocket from "ws"
+
+const require = createRequire(import.meta.url)
+
+// The newest client; the one of the version that we take for our measure, which
+// does not come back after a close with 1000; the one of the seed's days, which
+// speaks V1.
+export const clients = ["phoenix", "phoenix-1.8.12", "phoenix-1.2.1"].map(name => ({name, ...require(name)}))
+
+// A Member is in the room that it entered last.
+export class Member {
+  joins = new Log()  // the answer to each join, the first and the later ones
+  heard = new Log()  // the payload of each chat_msg
+  frames = new Log() // all frames
+  closes = new Log() // the code of each close of the connection
+
+  constructor(t, {client, edge, topic, username, joinParams, options}) {
+    this.socket = new client.Socket(edge.url, {
+      transport: WebSocket,
+      params: username === undefined ? {} : {username},
+      reconnectAfterMs: () => 200,
+      rejoinAfterMs: () => 200,
+      ...options,
+    })
+    this.socket.onMessage(frame => this.frames.add(frame))
+    this.socket.onClose(({code}) => this.closes.add(code))
+    this.socket.connect()
+    t.after(() => this.disconnect())
+    this.enter(topic, joinParams)
+  }
+
+  enter(topic, params = {}) {
+    this.channel = this.socket.channel(topic, params)
+    this.channel.on("chat_msg", payload => this.heard.add(payload))
+  }
+
+  join() {
+    const push = this.channel.join()
+    push.receive("ok", response => this.joins.add(response))
+    return reply(push)
+  }
+
+  push(event, payload) { return reply(this.channel.push(event, payload)) }
+  say(body) { return this.push("chat_msg", {body}) }
+  leave() { return reply(this.channel.leave()) }
+
+  hears(body) { return this.heard.until(heard => heard.some(m => m.body === body)) }
+
+  disconnect() {
+    this.socket.disconnect()
+    // 1.2.1 forgets its timers.
+    clearInterval(this.socket.heartbeatTimer)
+    this.socket.reconnectTimer.reset()
+    this.channel.rejoinTimer.reset()
+  }
+}
+
+// enter brings people into one room, who have joined when it returns.
+export async function enter(t, topic, ...people) {
+  const members = people.map(person => new Member(t, {topic, ...person}))
+  await Promise.all(members.map(member => member.join()))
+  return members
+}
+
+// A Refusal is an "error" reply.
+export class Refusal extends Error {
+  constructor(response) {
+    super(`refused: ${JSON.stringify(response)}`)
+    this.response = response
+  }
+}
+
+function reply(push) {
+  return new Promise((resolve, reject) => push
+    .receive("ok", resolve)
+    .receive("error", response => reject(new Refusal(response)))
+    .receive("timeout", () => reject(new Error("no reply in time"))))
+}
+
+// A Log keeps what arrives, in order, and can be awaited.
+class Log {
+  entries = []
+  #waiting = new Set()
+
+  add(entry) {
+    this.entries.push(entry)
+    for (const check of this.#waiting) check()
+  }
+
+  until(done, patience = 15_000) {
+    return new Promise((resolve, reject) => {
+      const check = () => {
+        if (!done(this.entries)) return
+        this.#waiting.delete(check)
+        clearTimeout(timer)
+        resolve(this.entries)
+      }
+      const timer = setTimeout(() => {
+        this.#waiting.delete(check)
+        reject(new Error(`waited in vain for ${done}, got ${JSON.stringify(this.entries)}`))
+      }, patience)
+      this.#waiting.add(check)
+      check()
+    })
+  }
+
+  count(n) { return this.until(entries => entries.length >= n) }
+}
