@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -29,7 +30,7 @@ type pastRequest struct {
 // A pastReply is what a join's reply then carries besides what Join returned.
 type pastReply struct {
 	Messages  messages `json:"messages"`
-	FirstSeq  uint64   `json:"first_seq"` // of messages; 0 if there are none
+	FirstSeq  uint64   `json:"first_seq"` // where to scroll back from; 0 if there is nothing
 	LastSeq   uint64   `json:"last_seq"`  // where to resume: the newest sequence handed out
 	Recovered bool     `json:"recovered"` // nothing is missing that was asked for
 	Reason    string   `json:"reason,omitempty"`
@@ -72,7 +73,9 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 	default:
 		q.Last, q.Limit = true, req.limit
 	}
-	page, err := s.readPage(ctx, q)
+	bare := q.Limit == 0 // no messages are wanted, but where to resume
+	q.Limit = max(q.Limit, 1)
+	page, err := s.read(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("reading history: %w", err)
 	}
@@ -83,7 +86,13 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 		reply.Recovered, reply.Reason = false, reasonNotKept
 	}
 	reply.Messages, reply.FirstSeq, reply.LastSeq = s.stamped(page)
-	reply.LastSeq = max(reply.LastSeq, q.After, q.AtLeast)
+	reply.LastSeq = max(reply.LastSeq, q.AtLeast)
+	if !page.Trimmed { // else After may be nothing that ever was
+		reply.LastSeq = max(reply.LastSeq, q.After)
+	}
+	if bare {
+		reply.Messages, reply.FirstSeq = messages{}, 0
+	}
 	if !q.Last && page.More {
 		reply.More = true
 		reply.LastSeq = lastSeq(page)
@@ -174,28 +183,25 @@ func merge(response any, reply *pastReply) (any, error) {
 	return members, nil
 }
 
-// readPage reads, with an empty page for a limit of 0.
-func (s *Socket) readPage(ctx context.Context, q Query) (Page, error) {
-	if q.Limit == 0 {
-		return Page{}, nil
-	}
+func (s *Socket) read(ctx context.Context, q Query) (Page, error) {
 	return s.conn.srv.backbone.(History).Read(ctx, s.topic, q)
 }
 
 // stamped returns a page as clients get it. What is not fit to deliver live is
-// not delivered late either.
+// not delivered late either; but the bounds are the page's, so that a client
+// gets over a page with nothing for it.
 func (s *Socket) stamped(page Page) (list messages, first, last uint64) {
 	list = messages{}
 	for i := range page.Messages {
 		d := &page.Messages[i]
+		if first == 0 {
+			first = d.Seq
+		}
+		last = d.Seq
 		p, err := stamp(s.route, d)
 		if err != nil {
 			continue // logged when it was live
 		}
-		if len(list) == 0 {
-			first = d.Seq
-		}
-		last = d.Seq
 		list = append(list, p)
 	}
 	return list, first, last
@@ -208,9 +214,12 @@ func lastSeq(page Page) uint64 { return page.Messages[len(page.Messages)-1].Seq 
 func (s *Socket) catchUp(ctx context.Context) error {
 	q := Query{After: s.member.cursor, Limit: pageSize, AtLeast: s.roomLast()}
 	for {
-		page, err := s.readPage(ctx, q)
+		page, err := s.read(ctx, q)
 		if err != nil {
 			return fmt.Errorf("reading history: %w", err)
+		}
+		if page.Trimmed { // the next join's reply says so
+			return errors.New("what the client was to catch up with is no longer kept")
 		}
 		list, first, last := s.stamped(page)
 		if len(list) > 0 {
@@ -266,7 +275,7 @@ func (s *Socket) scrollBack(ctx context.Context, p Payload) (*Reply, error) {
 		}
 		q.Limit = int(min(n, pageSize))
 	}
-	page, err := s.readPage(ctx, q)
+	page, err := s.read(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("reading history: %w", err)
 	}
