@@ -145,7 +145,6 @@ func TestHandshake(t *testing.T) {
 
 func TestHandshakeQueryTooLong(t *testing.T) {
 	e := single(t, nil, probes)
-	e.http.Config.MaxHeaderBytes = 2 << 20
 	res, _ := shake(t, e, "GET /socket/websocket?a="+strings.Repeat("x", 1_000_000))
 	if res.StatusCode != http.StatusRequestURITooLong {
 		t.Errorf("status %d", res.StatusCode)

@@ -65,7 +65,9 @@ func newEdge(t testing.TB, b edge.Backbone, o *edge.Options, make func() edge.Ch
 		t.Fatal(err)
 	}
 	srv.Channel("t:*", make, opts...)
-	hs := httptest.NewServer(srv)
+	hs := httptest.NewUnstartedServer(srv)
+	hs.Config.MaxHeaderBytes = 2 << 20 // more than Phoenix takes
+	hs.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -200,6 +202,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still not: %s", what)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 }

@@ -73,9 +73,13 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 	default:
 		q.Last, q.Limit = true, req.limit
 	}
-	bare := q.Limit == 0 // no messages are wanted, but where to resume
-	q.Limit = max(q.Limit, 1)
 	page, err := s.read(ctx, q)
+	if err == nil && page.Trimmed && len(page.Messages) == 0 {
+		// Nothing follows since, which may never have been.
+		q = Query{Last: true, Limit: req.limit, AtLeast: q.AtLeast}
+		page, err = s.read(ctx, q)
+		page.Trimmed = true
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading history: %w", err)
 	}
@@ -90,7 +94,7 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 	if !page.Trimmed { // else After may be nothing that ever was
 		reply.LastSeq = max(reply.LastSeq, q.After)
 	}
-	if bare {
+	if q.Limit == 0 {
 		reply.Messages, reply.FirstSeq = messages{}, 0
 	}
 	if !q.Last && page.More {
@@ -98,7 +102,7 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 		reply.LastSeq = lastSeq(page)
 		s.member.more = true
 	}
-	s.member.cursor = reply.LastSeq
+	s.member.cursor, s.member.epoch = reply.LastSeq, reply.Epoch
 	return merge(response, &reply)
 }
 
@@ -183,7 +187,9 @@ func merge(response any, reply *pastReply) (any, error) {
 	return members, nil
 }
 
+// read reads. A limit of 0 wants no messages, but to know where to resume.
 func (s *Socket) read(ctx context.Context, q Query) (Page, error) {
+	q.Limit = max(q.Limit, 1)
 	return s.conn.srv.backbone.(History).Read(ctx, s.topic, q)
 }
 

@@ -147,8 +147,10 @@ func (o *outbox) wait(timeout time.Duration) {
 		o.mu.Unlock()
 		return
 	}
-	idle := make(chan struct{})
-	o.idle = idle
+	if o.idle == nil {
+		o.idle = make(chan struct{})
+	}
+	idle := o.idle // shared: a page of history and the end of the connection may be awaited at once
 	o.mu.Unlock()
 	t := time.NewTimer(timeout)
 	defer t.Stop()

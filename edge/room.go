@@ -34,7 +34,8 @@ type member struct {
 	size int         // bytes held
 	lost bool        // more came than can be held
 
-	cursor uint64 // sequence up to which the client has been given the past
+	cursor uint64 // sequence up to which the client has been given the past …
+	epoch  string // … of this store
 	more   bool   // the past goes on beyond the cursor
 }
 
@@ -160,8 +161,14 @@ func (s *Socket) openGateAt(cursor uint64) bool {
 			s.conn.send(h.frame, h.at)
 		}
 	}
-	m.open = true
+	m.open, m.cursor = true, cursor
 	return true
+}
+
+// has reports whether the client got a stored event before it came here: where
+// it was before, the cluster may be further than this edge.
+func (m *member) has(seq uint64, epoch string) bool {
+	return seq != 0 && seq <= m.cursor && epoch == m.epoch
 }
 
 // broadcast sends an event to a topic, whether or not it has members here.
@@ -243,10 +250,11 @@ func (r *room) send(srv *Server, d *Delivery, except *Socket) error {
 			failed = cmp.Or(failed, err)
 			continue
 		}
-		if s.member.open {
-			s.conn.send(f, now)
-		} else {
+		switch {
+		case !s.member.open:
 			s.hold(f, d.Seq, now, srv.opts.OutboxBytes)
+		case !s.member.has(d.Seq, r.epoch):
+			s.conn.send(f, now)
 		}
 	}
 	return failed

@@ -76,7 +76,7 @@ func decodeBinary(frame []byte, client bool) (m Message, err error) {
 	if err != nil {
 		return Message{}, err
 	}
-	m = Message{Kind: kind, Topic: view(topic), Payload: rest[:len(rest):len(rest)], Binary: true}
+	m = Message{Kind: kind, Topic: view(topic), Payload: slices.Clip(rest), Binary: true}
 	if has.joinRef {
 		m.JoinRef = NewRef(view(joinRef))
 	}

@@ -121,7 +121,7 @@ var errStack = errors.New("stack too small")
 func skipValue(b []byte, i int) (end int, err error) {
 	var stack [1]uint64
 	end, err = skipNested(b, i, stack[:])
-	if err == errStack {
+	if errors.Is(err, errStack) {
 		return skipDeep(b, i)
 	}
 	return end, err
@@ -134,7 +134,7 @@ func skipValue(b []byte, i int) (end int, err error) {
 func skipDeep(b []byte, i int) (end int, err error) {
 	var stack [maxDepth / 64]uint64
 	end, err = skipNested(b, i, stack[:])
-	if err == errStack {
+	if errors.Is(err, errStack) {
 		return 0, syntaxError(i, "value nested too deep")
 	}
 	return end, err

@@ -132,6 +132,7 @@ func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _
 	}
 	srv, err := edge.New(l, &edge.Options{
 		Connect:     rooms.Connect,
+		AuthToken:   true, // nobody verifies it yet, but clients that send one break off if it is ignored
 		CheckOrigin: cfg.origins,
 		Logger:      log,
 	})

@@ -53,8 +53,9 @@ class Edge {
       output.on("data", text => { this.log += text })
     }
     while (!await this.answers()) {
-      if (this.process.exitCode !== null) {
-        throw new Error(`the edge exited with ${this.process.exitCode}: ${this.log}`)
+      const {exitCode, signalCode} = this.process
+      if (exitCode !== null || signalCode !== null) {
+        throw new Error(`the edge ended with ${exitCode ?? signalCode}: ${this.log}`)
       }
       await sleep(20)
     }

@@ -23,7 +23,7 @@ for (const client of clients) {
     await b.joins.count(2)
     const {recovered, messages} = b.joins.entries[1]
     await a.say("four")
-    await b.hears("four")
+    await Promise.all([a, b].map(member => member.hears("four")))
 
     assert.equal(recovered, true)
     assert.deepEqual(messages.map(m => m.body), ["two", "three"])
