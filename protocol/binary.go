@@ -1,6 +1,9 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A binary frame is a byte for its kind, a byte for the length of each field,
 // the fields, and the payload:
