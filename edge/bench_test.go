@@ -114,24 +114,27 @@ func BenchmarkIdleSocket(b *testing.B) {
 	defer ln.Close()
 	for b.Loop() {
 		before := memory()
-		var bare []any
+		var pairs []net.Conn
+		var buffers []*bufio.Reader
 		for range n {
 			c, err := net.Dial("tcp", ln.Addr().String())
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer c.Close()
 			s, err := ln.Accept()
 			if err != nil {
 				b.Fatal(err)
 			}
-			// Only the client's end is the client's, but the server's is
-			// needed to have one: half of the pair is taken off.
-			defer s.Close()
-			bare = append(bare, &bareClient{c, bufio.NewReaderSize(c, 256)}, s)
+			pairs = append(pairs, c, s)
+			buffers = append(buffers, bufio.NewReaderSize(c, 256))
 		}
-		pair := memory() - before
-		runtime.KeepAlive(bare)
+		// Only the client's end of a pair is the client's.
+		bare := (memory() - before) / 2
+		runtime.KeepAlive(buffers)
+		for _, c := range pairs {
+			c.Close()
+		}
+		pairs = nil
 
 		before = memory()
 		goroutines := runtime.NumGoroutine()
@@ -140,9 +143,12 @@ func BenchmarkIdleSocket(b *testing.B) {
 			clients[i] = dialBare(b, e)
 			clients[i].join(b, fmt.Sprintf("t:%d", i/perRoom))
 		}
-		b.ReportMetric((memory()-before-pair/2)/n, "B/socket")
+		b.ReportMetric((memory()-before-bare)/n, "B/socket")
 		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/n, "goroutines/socket")
-		runtime.KeepAlive(clients)
+		for _, c := range clients {
+			c.Close()
+		}
+		eventually(b, "all but one gone", func() bool { return e.Stats().Sockets == 1 })
 	}
 }
 
