@@ -197,6 +197,10 @@ func (s *Socket) read(ctx context.Context, q Query) (Page, error) {
 // not delivered late either; but the bounds are the page's, so that a client
 // gets over a page with nothing for it.
 func (s *Socket) stamped(page Page) (list messages, first, last uint64) {
+	// When a thousand clients come back at once, their pages wait for each other
+	// rather than keep the processors from everything else: reads would time out.
+	s.conn.srv.pages <- struct{}{}
+	defer func() { <-s.conn.srv.pages }()
 	list = messages{}
 	for i := range page.Messages {
 		d := &page.Messages[i]

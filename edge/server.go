@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ type Server struct {
 	stats    stats
 
 	quit    chan struct{} // closed by Shutdown: ends the sweep
+	pages   chan struct{} // holds a token for each page of history that is being made ready
 	close   func()        // ends the control subscription
 	serials atomic.Uint64
 	wg      sync.WaitGroup // connections and the sweep
@@ -44,6 +46,7 @@ func New(b Backbone, o *Options) (*Server, error) {
 		backbone: b,
 		opts:     o.withDefaults(),
 		quit:     make(chan struct{}),
+		pages:    make(chan struct{}, runtime.GOMAXPROCS(0)),
 		conns:    make(map[*conn]struct{}),
 		rooms:    make(map[string]*room),
 	}

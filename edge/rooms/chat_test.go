@@ -54,11 +54,11 @@ func TestUsername(t *testing.T) {
 		return c.hear().Username
 	}
 	for query, want := range map[string]string{
-		"username=ann":                       "ann",
-		"username=":                          "",
+		"username=ann":                        "ann",
+		"username=":                           "",
 		"vsn=2.0.0&username=%C3%A9+%26%00%22": "é &\x00\"",
-		"username=a&username=b":              "b",
-		v2(strings.Repeat("x", 256)):         strings.Repeat("x", 256),
+		"username=a&username=b":               "b",
+		v2(strings.Repeat("x", 256)):          strings.Repeat("x", 256),
 	} {
 		if got := named(query); got != want {
 			t.Errorf("%s is %q, want %q", query, got, want)

@@ -140,29 +140,42 @@ type incoming struct{ body, clientID string }
 // parse reads a chat_msg from a client; its errors are for the client. Other
 // members of the payload are ignored, as the ancestor does.
 func parse(p edge.Payload, maxBody int) (incoming, error) {
-	// A map, since for encoding/json the member Body would be as good as body.
-	var members map[string]json.RawMessage
-	if p.Binary || json.Unmarshal(p.Bytes, &members) != nil {
-		return incoming{}, edge.Refuse("payload must be an object with a body")
+	m, err := membersOf(p)
+	if err != nil {
+		return incoming{}, err
 	}
-	var in incoming
-	body := members["body"]
+	return m.message(maxBody)
+}
+
+// members of a payload. It is a map since for encoding/json, asked for body,
+// Body would do as well.
+type members map[string]json.RawMessage
+
+func membersOf(p edge.Payload) (m members, err error) {
+	if p.Binary || json.Unmarshal(p.Bytes, &m) != nil {
+		return nil, edge.Refuse("payload must be an object with a body")
+	}
+	return m, nil
+}
+
+func (m members) message(maxBody int) (in incoming, err error) {
+	body := m["body"]
 	switch {
 	case len(body) == 0:
-		return incoming{}, edge.Refuse("body is missing")
+		return in, edge.Refuse("body is missing")
 	case body[0] != '"' || json.Unmarshal(body, &in.body) != nil:
-		return incoming{}, edge.Refuse("body must be a string")
+		return in, edge.Refuse("body must be a string")
 	case len(in.body) > maxBody:
-		return incoming{}, edge.Refuse(fmt.Sprintf("body is longer than %d bytes", maxBody))
+		return in, edge.Refuse(fmt.Sprintf("body is longer than %d bytes", maxBody))
 	case strings.TrimSpace(in.body) == "":
-		return incoming{}, edge.Refuse("body is blank")
+		return in, edge.Refuse("body is blank")
 	}
-	if id := members["client_id"]; len(id) > 0 && string(id) != "null" {
+	if id := m["client_id"]; len(id) > 0 && string(id) != "null" {
 		if id[0] != '"' || json.Unmarshal(id, &in.clientID) != nil {
-			return incoming{}, edge.Refuse("client_id must be a string")
+			return in, edge.Refuse("client_id must be a string")
 		}
 		if len(in.clientID) > maxClientID {
-			return incoming{}, edge.Refuse(fmt.Sprintf("client_id is longer than %d bytes", maxClientID))
+			return in, edge.Refuse(fmt.Sprintf("client_id is longer than %d bytes", maxClientID))
 		}
 	}
 	return in, nil
@@ -171,11 +184,14 @@ func parse(p edge.Payload, maxBody int) (incoming, error) {
 // checkForeign examines what stands in the store before a member gets it:
 // other programs may publish there.
 func checkForeign(e edge.Event, maxBody int) error {
-	if _, err := parse(edge.Payload{Bytes: e.Payload, Binary: e.Binary}, maxBody); err != nil {
+	m, err := membersOf(edge.Payload{Bytes: e.Payload, Binary: e.Binary})
+	if err != nil {
 		return err
 	}
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(e.Payload, &m); err != nil || len(m["username"]) == 0 || m["username"][0] != '"' {
+	if _, err := m.message(maxBody); err != nil {
+		return err
+	}
+	if name := m["username"]; len(name) == 0 || name[0] != '"' {
 		return errors.New("username must be a string")
 	}
 	if !utf8.Valid(e.Payload) {
