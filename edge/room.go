@@ -41,7 +41,8 @@ type member struct {
 
 type heldFrame struct {
 	frame frame
-	seq   uint64
+	seq   uint64 // 0 if the event is not stored
+	epoch string // of the store
 	at    int64
 }
 
@@ -157,7 +158,7 @@ func (s *Socket) openGateAt(cursor uint64) bool {
 		s.conn.slow("too much came while joining")
 	}
 	for _, h := range held {
-		if h.seq == 0 || h.seq > cursor {
+		if h.seq == 0 || h.seq > cursor || h.epoch != m.epoch {
 			s.conn.send(h.frame, h.at)
 		}
 	}
@@ -252,7 +253,7 @@ func (r *room) send(srv *Server, d *Delivery, except *Socket) error {
 		}
 		switch {
 		case !s.member.open:
-			s.hold(f, d.Seq, now, srv.opts.OutboxBytes)
+			s.hold(heldFrame{f, d.Seq, r.epoch, now}, srv.opts.OutboxBytes)
 		case !s.member.has(d.Seq, r.epoch):
 			s.conn.send(f, now)
 		}
@@ -261,13 +262,13 @@ func (r *room) send(srv *Server, d *Delivery, except *Socket) error {
 }
 
 // hold keeps a frame until the gate opens.
-func (s *Socket) hold(f frame, seq uint64, now int64, limit int) {
+func (s *Socket) hold(h heldFrame, limit int) {
 	m := &s.member
-	if m.size+len(f) > limit {
+	if m.size+len(h.frame) > limit {
 		m.held, m.lost = nil, true
 	}
 	if !m.lost {
-		m.held = append(m.held, heldFrame{f, seq, now})
-		m.size += len(f)
+		m.held = append(m.held, h)
+		m.size += len(h.frame)
 	}
 }

@@ -191,8 +191,8 @@ func checkForeign(e edge.Event, maxBody int) error {
 	if _, err := m.message(maxBody); err != nil {
 		return err
 	}
-	if name := m["username"]; len(name) == 0 || name[0] != '"' {
-		return errors.New("username must be a string")
+	if name := m["username"]; len(name) == 0 || name[0] != '"' || len(name) > maxUsername+2 {
+		return fmt.Errorf("username must be a string of at most %d bytes", maxUsername)
 	}
 	if !utf8.Valid(e.Payload) {
 		return errors.New("invalid UTF-8")
