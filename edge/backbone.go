@@ -29,6 +29,10 @@ type Delivery struct {
 	// that is not stored.
 	Seq uint64
 	At  time.Time
+	// Lost says that stored events are missing before the next one, for good:
+	// the store no longer kept them when this edge wanted to catch up. Such a
+	// Delivery is no event.
+	Lost bool
 }
 
 // A Backbone carries events between the edges of a cluster. Its methods may be

@@ -3,7 +3,9 @@ package edge
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -205,6 +207,10 @@ func (srv *Server) broadcast(ctx context.Context, rt *route, topic, event string
 // deliver takes an event from the backbone. Members with whom something is
 // wrong are dealt with one by one; the others have got theirs.
 func (srv *Server) deliver(rt *route, r *room, d Delivery) {
+	if d.Lost {
+		r.reset(srv)
+		return
+	}
 	if d.Seq != 0 {
 		stamped, err := stamp(rt, &d)
 		if err != nil {
@@ -218,6 +224,20 @@ func (srv *Server) deliver(rt *route, r *room, d Delivery) {
 		srv.log.Warn("cannot deliver to some members", "topic", r.topic, "event", d.Name, "error", err)
 	}
 }
+
+// reset ends the channels of a room that has a hole: their clients join again,
+// and the reply to that says what is missing.
+func (r *room) reset(srv *Server) {
+	srv.log.Warn("stored events are lost to this edge, its members must join again", "topic", r.topic)
+	r.mu.Lock()
+	members := slices.Clone(r.members)
+	r.mu.Unlock()
+	for _, s := range members {
+		s.Do(func(context.Context) error { return Crash(errLost) })
+	}
+}
+
+var errLost = errors.New("stored events are no longer kept")
 
 // send gives an event to the members here: the same bytes to all who speak the
 // same version. The error tells of members for whom it cannot be encoded.

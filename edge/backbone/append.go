@@ -145,7 +145,7 @@ const (
 	// copyPatience is how long the time of a message is awaited from its
 	// republished copy, which comes with the acknowledgement, before it is
 	// asked for.
-	copyPatience = 25 * time.Millisecond
+	copyPatience = 200 * time.Millisecond
 	stampTimeout = time.Second
 )
 

@@ -2,6 +2,7 @@ package backbone_test
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -35,20 +36,56 @@ func (d *door) InProcessConn() (net.Conn, error) {
 	}
 	d.conns = append(d.conns, c)
 	if d.late != nil {
-		c = &lateConn{c, d.late(d.n)}
+		if by := d.late(d.n); by > 0 {
+			c = newLateConn(c, by)
+		}
 	}
 	d.n++
 	return c, nil
 }
 
+// A lateConn hands out what it reads some time after it came, but takes it at
+// full speed.
 type lateConn struct {
 	net.Conn
-	by time.Duration
+	by     time.Duration
+	chunks chan chunk
+	rest   []byte
+}
+
+type chunk struct {
+	due  time.Time
+	data []byte
+}
+
+func newLateConn(c net.Conn, by time.Duration) *lateConn {
+	l := &lateConn{Conn: c, by: by, chunks: make(chan chunk, 1<<16)}
+	go func() {
+		defer close(l.chunks)
+		for {
+			p := make([]byte, 32<<10)
+			n, err := c.Read(p)
+			if err != nil {
+				return
+			}
+			l.chunks <- chunk{time.Now().Add(by), p[:n:n]}
+		}
+	}()
+	return l
 }
 
 func (c *lateConn) Read(p []byte) (int, error) {
-	time.Sleep(c.by)
-	return c.Conn.Read(p)
+	if len(c.rest) == 0 {
+		next, ok := <-c.chunks
+		if !ok {
+			return 0, io.EOF
+		}
+		time.Sleep(time.Until(next.due))
+		c.rest = next.data
+	}
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
 }
 
 func (d *door) open() {

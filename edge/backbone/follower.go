@@ -345,17 +345,23 @@ func (f *follower) fillFromReplica(ctx context.Context, epoch *string, cur uint6
 	if err != nil {
 		return err
 	}
-	f.catchUp(epoch, cur, a.messages)
+	f.catchUp(epoch, cur, a.messages, len(a.messages) > 0 && a.messages[0].seq > cur)
 	return nil
 }
 
 func (f *follower) fillFromLeader(ctx context.Context, epoch *string, cur uint64) error {
-	s, err := f.store.next(ctx, f.subject, cur+1)
+	kept, err := f.store.next(ctx, f.subject, max(cur, 1))
 	if err != nil {
 		return err
 	}
+	s := kept
+	if kept != nil && kept.seq == cur {
+		if s, err = f.store.next(ctx, f.subject, cur+1); err != nil {
+			return err
+		}
+	}
 	if s != nil {
-		f.catchUp(epoch, cur, []stored{*s})
+		f.catchUp(epoch, cur, []stored{*s}, kept.seq > cur)
 		return nil
 	}
 	// Nothing follows. What was proven to exist is gone; the rest never was.
@@ -365,23 +371,36 @@ func (f *follower) fillFromLeader(ctx context.Context, epoch *string, cur uint64
 		return nil
 	}
 	if f.proof > f.cur {
-		f.store.counters.trimmed.Add(1)
 		f.cur = f.proof
+		f.lostLocked()
 		f.store.recent.reset(&f.ring, f.cur, false)
 	}
 	f.target = f.cur
 	return nil
 }
 
-// catchUp hands on what a read from cur on has found.
-func (f *follower) catchUp(epoch *string, cur uint64, messages []stored) {
+// lostLocked tells subscribers that messages are missing that nobody has any
+// more.
+func (f *follower) lostLocked() {
+	f.store.counters.trimmed.Add(1)
+	for _, sub := range f.topic.subscribers {
+		if sub.stored {
+			sub.deliver(edge.Delivery{Lost: true})
+		}
+	}
+}
+
+// catchUp hands on what a read from cur on has found. If the message at cur was
+// gone, so may be others after it: topics lose their oldest messages first.
+func (f *follower) catchUp(epoch *string, cur uint64, messages []stored, gone bool) {
 	st := f.store
 	f.topic.mu.Lock()
 	defer f.topic.mu.Unlock()
 	if f.closed || f.cur != cur || !st.fresh() || st.epoch.Load() != epoch || len(messages) == 0 {
 		return
 	}
-	if cur != 0 && messages[0].seq > cur {
+	if cur != 0 && gone {
+		f.lostLocked()
 		st.recent.reset(&f.ring, messages[0].seq-1, false)
 	}
 	for _, m := range messages {

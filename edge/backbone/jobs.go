@@ -16,6 +16,9 @@ type job struct {
 
 type jobKind int
 
+// burstTime is how close together events are that need no recheck each.
+const burstTime = 500 * time.Millisecond
+
 const (
 	jobCheck     jobKind = iota // compare the topic with the stream
 	jobFill                     // go on catching up
@@ -69,7 +72,7 @@ func (q *jobs) add(j job) {
 func (q *jobs) recheckAll() {
 	now := time.Now()
 	q.mu.Lock()
-	burst := now.Sub(q.last) < recheck[0]/2
+	burst := now.Sub(q.last) < burstTime
 	if !burst {
 		q.last = now
 	}

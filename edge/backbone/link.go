@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,6 +71,8 @@ type Link struct {
 	// first message of the new connection, that what was known of the store
 	// may be wrong.
 	dials atomic.Uint64
+	// refusal is why the last attempt failed; nil once one succeeds.
+	refusal atomic.Pointer[error]
 
 	inbox chan *nats.Msg // of all subscriptions
 	made  chan struct{}  // closed once both connections are set
@@ -128,7 +131,7 @@ func Connect(ctx context.Context, o *Options) (*Link, error) {
 	}
 	close(l.made)
 	if !l.Connected() {
-		l.log.Warn("NATS cannot be reached, trying again", "servers", d.URLs, "error", l.lastError())
+		l.log.Warn("NATS cannot be reached, trying again", "servers", redacted(d.URLs), "error", l.lastError())
 	}
 	l.noteState()
 	l.tasks.Go(l.dispatch)
@@ -172,10 +175,12 @@ func (l *Link) connect(d Options, role string) (*nats.Conn, error) {
 	}
 
 	o.ConnectedCB = func(nc *nats.Conn) {
+		l.refusal.Store(nil)
 		log.Info("connected to NATS", "server", nc.ConnectedServerName())
 		l.linkChanged()
 	}
 	o.ReconnectedCB = func(nc *nats.Conn) {
+		l.refusal.Store(nil)
 		l.stats.reconnects.Add(1)
 		log.Info("connected to NATS again", "server", nc.ConnectedServerName())
 		l.linkChanged()
@@ -188,7 +193,9 @@ func (l *Link) connect(d Options, role string) (*nats.Conn, error) {
 		l.noteState()
 	}
 	o.ReconnectErrCB = func(_ *nats.Conn, err error) {
-		log.Debug("cannot connect to NATS", "error", err)
+		if old := l.refusal.Swap(&err); old == nil || (*old).Error() != err.Error() {
+			log.Warn("cannot connect to NATS", "error", err) // once for each reason
+		}
 	}
 	o.LameDuckModeHandler = func(nc *nats.Conn) {
 		log.Info("NATS server is about to leave", "server", nc.ConnectedServerName())
@@ -205,11 +212,23 @@ func (l *Link) connect(d Options, role string) (*nats.Conn, error) {
 	return o.Connect()
 }
 
+// redacted returns URLs without their passwords.
+func redacted(urls []string) []string {
+	out := make([]string, len(urls))
+	for i, s := range urls {
+		out[i] = "(not a URL)"
+		if u, err := url.Parse(s); err == nil {
+			out[i] = u.Redacted()
+		}
+	}
+	return out
+}
+
 // reconnectDelay is the pause after all servers have been tried for the nth
 // time. The jitter spreads the edges after a server has gone.
 func reconnectDelay(n int) time.Duration {
 	d := min(100*time.Millisecond<<min(n, 5), 2*time.Second)
-	return d/2 + rand.N(d)
+	return d/2 + rand.N(d) //nolint:gosec // spreads load
 }
 
 type countingServer struct {
@@ -311,6 +330,9 @@ func (l *Link) Ready() error {
 }
 
 func (l *Link) lastError() error {
+	if err := l.refusal.Load(); err != nil {
+		return *err
+	}
 	return cmp.Or(l.live.LastError(), l.rpc.LastError(), errors.New("no server answers"))
 }
 

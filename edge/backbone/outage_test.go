@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,6 +138,114 @@ func TestLostDirectory(t *testing.T) {
 	}
 	if got := bodies(read(t, ann, "rooms:lobby", edge.Query{Last: true, Limit: 100}).Messages); !slices.Equal(got, numbers(11, 22)) {
 		t.Errorf("read %v", got)
+	}
+}
+
+// logged notices one message of a log.
+type logged struct {
+	slog.Handler
+	message string
+	seen    atomic.Bool
+}
+
+func (l *logged) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *logged) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == l.message {
+		l.seen.Store(true)
+	}
+	return nil
+}
+
+func (l *logged) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+// Messages of the former store that still wait to be dispatched when it is
+// found to be another one are not taken for the new one's.
+func TestLostDirectoryWithABacklog(t *testing.T) {
+	srv := newSite(t, t.TempDir())
+	noticed := &logged{message: "the stream is another one now"}
+	ann := keep(t, srv, nil, func(o *backbone.Options) { o.Logger = slog.New(noticed) })
+	bob := keep(t, srv, nil)
+	stuck, once := make(chan struct{}), sync.Once{}
+	reached := make(chan struct{})
+	unsubscribe, err := ann.Subscribe(t.Context(), "rooms:stuck", true, func(edge.Delivery) {
+		once.Do(func() { close(reached); <-stuck })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unsubscribe()
+	e := listen(t, ann, "rooms:lobby", true)
+	say(t, bob, "rooms:stuck", "")
+	<-reached
+	for range 10 {
+		say(t, bob, "rooms:lobby", "old")
+	}
+	eventually(t, "a backlog", func() bool { return ann.Stats().Backlog == 10 })
+	srv.stop()
+	srv.start(t.TempDir())
+	eventually(t, "bob is back", func() bool { return bob.Connected() && bob.Ready() == nil })
+	for i := range 5 {
+		for {
+			if _, err := bob.Append(t.Context(), "rooms:lobby", said(fmt.Sprint(i+1)), fmt.Sprint(i)); err == nil {
+				break
+			}
+		}
+	}
+	eventually(t, "ann notices", noticed.seen.Load)
+	time.Sleep(50 * time.Millisecond) // for what it must not do before the backlog is gone
+	close(stuck)
+	eventually(t, "the new ones", func() bool {
+		got := bodies(e.all())
+		return len(got) > 0 && got[len(got)-1] == "5"
+	})
+	got := slices.DeleteFunc(bodies(e.all()), func(s string) bool { return s == "old" })
+	if !slices.Equal(got, numbers(1, 5)) {
+		t.Errorf("heard %v", got)
+	}
+}
+
+// A room that is silent once the link is back gets what it missed.
+func TestSilentRoomAfterACut(t *testing.T) {
+	backbone.WithoutRechecks(t)
+	srv := startServer(t, t.TempDir())
+	door := &door{Server: srv}
+	door.open()
+	ann, bob := keep(t, srv, nil), keep(t, door, nil)
+	e := listen(t, bob, "rooms:lobby", true)
+	say(t, ann, "rooms:lobby", "1")
+	e.wait(t, 1)
+	door.shut()
+	eventually(t, "cut", func() bool { return !bob.Connected() })
+	for i := 2; i <= 600; i++ {
+		say(t, ann, "rooms:lobby", fmt.Sprint(i))
+	}
+	door.open()
+	if got := bodies(e.wait(t, 600)); !slices.Equal(got, numbers(1, 600)) {
+		t.Errorf("heard %d messages, not in order", len(got))
+	}
+}
+
+// What a cut link has missed and nobody keeps any more is not passed over in
+// silence.
+func TestLostWhileCut(t *testing.T) {
+	srv := startServer(t, t.TempDir())
+	door := &door{Server: srv}
+	door.open()
+	few := &backbone.StoreOptions{Apply: true, Stream: &backbone.StreamOptions{MaxPerTopic: 5}}
+	ann, bob := keep(t, srv, few), keep(t, door, few)
+	e := listen(t, bob, "rooms:lobby", true)
+	say(t, ann, "rooms:lobby", "1")
+	e.wait(t, 1)
+	door.shut()
+	eventually(t, "cut", func() bool { return !bob.Connected() })
+	for i := 2; i <= 20; i++ {
+		say(t, ann, "rooms:lobby", fmt.Sprint(i))
+	}
+	door.open()
+	got := e.wait(t, 7)
+	if !got[1].Lost || !slices.Equal(bodies(got[2:]), numbers(16, 20)) {
+		t.Errorf("heard %+v", got)
 	}
 }
 

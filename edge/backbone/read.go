@@ -401,7 +401,7 @@ func (s *scan) done() bool {
 func (s *scan) step(ctx context.Context) error {
 	batch := scanBatch
 	if s.limit != 0 {
-		batch = min(batch, s.limit+1)
+		batch = min(batch, s.limit-len(s.deliveries)+1)
 	}
 	a, err := s.store.mustGet(ctx, query{Seq: s.next, Next: s.subject, Batch: batch})
 	if err != nil {

@@ -92,7 +92,7 @@ const (
 
 // After a change routes between servers may not know each other's interest for
 // a while, so topics are checked again.
-var recheck = [...]time.Duration{time.Second, 5 * time.Second}
+var recheck = []time.Duration{time.Second, 5 * time.Second}
 
 // Store makes the Link keep events. It is called once, before the first
 // Subscribe to stored events. A stream that is missing or unfit is no error:
@@ -386,7 +386,7 @@ func (st *Store) follower(topic string) *follower {
 // maintain finds out what was missed: after each event that may lose messages,
 // and now and then without one.
 func (st *Store) maintain(ctx context.Context) {
-	pause := func() time.Duration { return sweepPeriod + rand.N(sweepPeriod) }
+	pause := func() time.Duration { return sweepPeriod + rand.N(sweepPeriod) } //nolint:gosec // spreads load
 	sweep := time.NewTimer(pause())
 	defer sweep.Stop()
 	for {
@@ -400,7 +400,9 @@ func (st *Store) maintain(ctx context.Context) {
 		case <-st.jobs.recheck:
 			st.checkAll(ctx)
 		case <-st.jobs.due:
-			st.check(ctx, st.jobs.takeDue())
+			if st.check(ctx, st.jobs.takeDue()) != nil {
+				st.reconcileSoon()
+			}
 		case <-sweep.C:
 			st.sweep(ctx)
 			sweep.Reset(pause())
@@ -470,6 +472,8 @@ const (
 // check asks for the newest message of each topic, and has what is missing
 // fetched.
 func (st *Store) check(ctx context.Context, all []*follower) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
 	for len(all) > 0 {
 		bySubject := make(map[string]*follower)
 		q := query{Batch: checkBatch}

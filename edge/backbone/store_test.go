@@ -279,6 +279,7 @@ func TestReadPages(t *testing.T) {
 		{"after", edge.Query{After: seqs[99], Limit: 10}, numbers(101, 110), true},
 		{"after another room's sequence", edge.Query{After: seqs[98] - 1, Limit: 2}, numbers(99, 100), true},
 		{"after, many", edge.Query{After: seqs[99], Limit: 600}, numbers(101, 700), false},
+		{"after, not among the recent ones", edge.Query{After: seqs[399], Limit: 1000}, numbers(401, 700), false},
 		{"after, all but one", edge.Query{After: seqs[99], Limit: 599}, numbers(101, 699), true},
 		{"after the last but one", edge.Query{After: seqs[698], Limit: 10}, numbers(700, 700), false},
 		{"after the last", edge.Query{After: last, Limit: 10}, nil, false},
@@ -314,6 +315,15 @@ func TestReadPages(t *testing.T) {
 	}
 	if page := read(t, ann, "rooms:none", edge.Query{Last: true, Limit: 10}); len(page.Messages) != 0 || page.More {
 		t.Errorf("a room without messages: %+v", page)
+	}
+	// A sequence that is not there, or not any more, is not waited for.
+	for _, st := range []*backbone.Store{ann, followed} {
+		if page := read(t, st, "rooms:lobby", edge.Query{After: seqs[689], AtLeast: last + 1, Limit: 100}); !slices.Equal(bodies(page.Messages), numbers(691, 700)) {
+			t.Errorf("at least the future: %v", bodies(page.Messages))
+		}
+		if page := read(t, st, "rooms:lobby", edge.Query{Last: true, AtLeast: last + 1, Limit: 1}); !slices.Equal(bodies(page.Messages), numbers(700, 700)) {
+			t.Errorf("newest, at least the future: %v", bodies(page.Messages))
+		}
 	}
 	for _, limit := range []int{0, -1} {
 		if _, err := ann.Read(t.Context(), "rooms:lobby", edge.Query{Limit: limit}); err == nil {
@@ -531,6 +541,7 @@ func TestAppendRefused(t *testing.T) {
 // Live copies that are lost are repaired: by the next one, by the edge that
 // sent the message, by an election's advisory.
 func TestLostCopiesAreRepaired(t *testing.T) {
+	backbone.WithoutRechecks(t)
 	srv := startServer(t, t.TempDir())
 	ann, bob := keep(t, srv, nil), keep(t, srv, nil)
 	_, s := admin(t, srv)
@@ -599,10 +610,25 @@ func TestLostCopiesAreRepaired(t *testing.T) {
 			t.Errorf("heard %v last", got[502])
 		}
 	}
+}
 
-	// A room that opens is checked after a second.
-	e = listen(t, bob, "rooms:new", true)
-	if _, err := nc.Request("chat.in.rooms.new", []byte(`{"body":"1"}`), 2*time.Second); err != nil {
+// A room that opens is checked once more: its subscription may not have been
+// known everywhere.
+func TestOpenedRoomIsChecked(t *testing.T) {
+	srv := startServer(t, t.TempDir())
+	ann := keep(t, srv, nil)
+	nc, s := admin(t, srv)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.RePublish = nil
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	e := listen(t, ann, "rooms:lobby", true)
+	if _, err := nc.Request("chat.in.rooms.lobby", []byte(`{"body":"1"}`), 2*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	e.wait(t, 1)
@@ -654,6 +680,8 @@ func testSeam(t *testing.T, late [2]time.Duration, clients int) {
 	ann, bob := keep(t, srv, nil), keep(t, door, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
 	for range 4 {
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -661,6 +689,7 @@ func testSeam(t *testing.T, late [2]time.Duration, clients int) {
 					t.Errorf("Append: %v", err)
 					return
 				}
+				time.Sleep(late[0] + late[1]) // who reads late could never catch up with full speed
 			}
 		})
 	}
@@ -679,7 +708,7 @@ func testSeam(t *testing.T, late [2]time.Duration, clients int) {
 			t.Fatal(err)
 		}
 		for after := since; ; {
-			page := read(t, bob, "rooms:lobby", edge.Query{After: after, Limit: 100})
+			page := read(t, bob, "rooms:lobby", edge.Query{After: after, Limit: 1000})
 			s.read = append(s.read, page.Messages...)
 			if !page.More {
 				break

@@ -145,16 +145,15 @@ func (l *Link) applyStream(ctx context.Context, d StreamOptions, fewer bool) (St
 	info, err := l.streamInfo(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		info, err = l.createStream(ctx, d, fewer)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another edge was faster
-			info, err = l.streamInfo(ctx)
-		} else {
-			if err != nil {
-				return StreamReport{}, fmt.Errorf("creating stream %s: %w", l.subjects.streamName(), err)
-			}
+		if err == nil {
 			r := StreamReport{Created: true}
 			l.judge(&r, info)
 			return r, nil
 		}
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return StreamReport{}, fmt.Errorf("creating stream %s: %w", l.subjects.streamName(), err)
+		}
+		info, err = l.streamInfo(ctx) // another edge was faster
 	}
 	if err != nil {
 		return StreamReport{}, fmt.Errorf("stream %s: %w", l.subjects.streamName(), err)

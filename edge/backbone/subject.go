@@ -119,12 +119,3 @@ func (s subjects) in(tail string) string        { return s.prefix + ".in." + tai
 func (s subjects) live(tail string) string      { return s.prefix + ".live." + tail }
 func (s subjects) ephemeral(tail string) string { return s.prefix + ".eph." + tail }
 func (s subjects) control(kind string) string   { return s.prefix + ".ctl." + kind }
-
-// topicOf returns the topic of a subject of stored events.
-func (s subjects) topicOf(in string) (string, error) {
-	tail, ok := strings.CutPrefix(in, s.prefix+".in.")
-	if !ok {
-		return "", fmt.Errorf("%q is not below %s.in", in, s.prefix)
-	}
-	return Topic(tail)
-}

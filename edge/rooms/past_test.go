@@ -197,9 +197,16 @@ type laggard struct {
 	mu      sync.Mutex // guards what follows
 	lagging bool
 	held    []func()
+	deliver map[string]func(edge.Delivery) // by topic
 }
 
 func (l *laggard) Subscribe(ctx context.Context, topic string, stored bool, deliver func(edge.Delivery)) (func(), error) {
+	l.mu.Lock()
+	if l.deliver == nil {
+		l.deliver = make(map[string]func(edge.Delivery))
+	}
+	l.deliver[topic] = deliver
+	l.mu.Unlock()
 	return l.Store.Subscribe(ctx, topic, stored, func(d edge.Delivery) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -222,6 +229,13 @@ func (l *laggard) waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.held)
+}
+
+// lose says what a Store does if what it missed is gone.
+func (l *laggard) lose(topic string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deliver[topic](edge.Delivery{Lost: true})
 }
 
 func (l *laggard) catchUp() {
@@ -263,6 +277,21 @@ func TestResumeOnALaggingEdge(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An edge finds that what it missed is no longer kept: its members join again,
+// and learn it.
+func TestLostToTheEdge(t *testing.T) {
+	ns := newNATS(t)
+	holed := &laggard{Store: newStore(t, ns, nil)}
+	e := newEdge(t, holed, nil)
+	ann, bob := e.enter(t, "ann", "rooms:x"), e.enter(t, "bob", "rooms:y")
+	holed.lose("rooms:x")
+	if f := ann.next(); f.Event != "phx_error" {
+		t.Errorf("got %v, want phx_error", f)
+	}
+	ann.join("rooms:x", `{"history":1}`)
+	bob.silent()
 }
 
 // A stream that takes no more messages is an answer, not an end.

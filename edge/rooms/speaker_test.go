@@ -36,8 +36,7 @@ func (s *speaker) say(ctx context.Context, body string) error {
 			s.acked = append(s.acked, message{Body: body, Username: s.name, Seq: ack.Seq, At: ack.At})
 			return nil
 		}
-		var no *refused
-		if errors.As(err, &no) {
+		if _, no := errors.AsType[*refused](err); no {
 			return fmt.Errorf("%s: %w", body, err)
 		}
 		if ctx.Err() != nil {
@@ -133,11 +132,11 @@ func (l *listener) visit(ctx context.Context, addr, name string, enough func() b
 	}
 	l.visits++
 	if !p.Recovered || p.Epoch != l.epoch {
-		l.break_("joined with since %d: recovered %v %q, epoch %s", l.since, p.Recovered, p.Reason, p.Epoch)
+		l.fault("joined with since %d: recovered %v %q, epoch %s", l.since, p.Recovered, p.Reason, p.Epoch)
 	}
 	l.takePage(p)
 	for _, f := range c.queue { // a join's reply comes first
-		l.break_("%v before the join's reply", f)
+		l.fault("%v before the join's reply", f)
 	}
 	for !enough() && l.broken == nil {
 		f, err := c.read(ctx)
@@ -148,19 +147,19 @@ func (l *listener) visit(ctx context.Context, addr, name string, enough func() b
 		case "chat_msg":
 			var m message
 			if err := json.Unmarshal(f.Payload, &m); err != nil {
-				l.break_("%v: %v", f, err)
+				l.fault("%v: %v", f, err)
 			}
 			l.take(m)
 		case "history":
 			var p page
 			if err := json.Unmarshal(f.Payload, &p); err != nil {
-				l.break_("%v: %v", f, err)
+				l.fault("%v: %v", f, err)
 			}
 			l.takePage(p)
 		case "phx_error":
 			return errors.New("channel crashed")
 		default:
-			l.break_("%v", f)
+			l.fault("%v", f)
 		}
 	}
 	return nil
@@ -171,19 +170,19 @@ func (l *listener) takePage(p page) {
 		l.take(m)
 	}
 	if p.LastSeq < l.since {
-		l.break_("last_seq %d after %d", p.LastSeq, l.since)
+		l.fault("last_seq %d after %d", p.LastSeq, l.since)
 	}
 	l.since = max(l.since, p.LastSeq)
 }
 
 func (l *listener) take(m message) {
 	if m.Seq <= l.since {
-		l.break_("message %d after %d", m.Seq, l.since)
+		l.fault("message %d after %d", m.Seq, l.since)
 	}
 	l.got, l.since = append(l.got, m), m.Seq
 }
 
-func (l *listener) break_(format string, args ...any) {
+func (l *listener) fault(format string, args ...any) {
 	if l.broken == nil {
 		l.broken = fmt.Errorf(format, args...)
 	}

@@ -1,0 +1,10 @@
+package backbone
+
+import "testing"
+
+// WithoutRechecks leaves what was missed to the means that a test is about.
+func WithoutRechecks(t testing.TB) {
+	old := recheck
+	recheck = nil
+	t.Cleanup(func() { recheck = old })
+}
