@@ -152,14 +152,14 @@ func readMessage(r io.Reader) ([]byte, error) {
 	return bytes.Clone(b.Bytes()), nil
 }
 
-// end begins the end: the channels are told, what is queued leaves, then a
-// close frame with the code. The reader goes on until the client answers it or
+// end begins the end: what is queued leaves, then a close frame with the code,
+// and the channels are told. The reader goes on until the client answers it or
 // the sweep loses patience.
 func (c *conn) end(code websocket.StatusCode, reason error) {
+	c.outbox.close(int(code)) // first: what channels say at their end does not count any more
 	if c.stopChannels(reason) {
 		c.srv.log.Info("closing connection", c.attrs("code", int(code), "reason", reason.Error())...)
 	}
-	c.outbox.close(int(code))
 }
 
 // stopChannels marks the connection as ended and terminates its channels. It
