@@ -121,7 +121,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-time.After(srv.opts.closeTimeout): // for clients that do not answer
 		for _, c := range srv.connections() {
-			c.outbox.hangUp()
+			c.transport.hangUp()
 		}
 	case <-ctx.Done():
 	}
@@ -131,7 +131,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		for _, c := range srv.connections() {
 			c.cancel()
-			c.outbox.hangUp()
+			c.transport.hangUp()
 		}
 		return ctx.Err()
 	}
