@@ -74,8 +74,8 @@ func (k tokenKey) verify(s string, now time.Time) (t pollToken, err error) {
 	if len(s) > maxToken {
 		return t, errToken
 	}
-	b, err := tokenEncoding.DecodeString(s)
-	if err != nil || len(b) < tokenFixed+sha256.Size {
+	b, err := tokenEncoding.DecodeString(s) // which passes over line breaks
+	if err != nil || len(b) < tokenFixed+sha256.Size || len(s) != tokenEncoding.EncodedLen(len(b)) {
 		return t, errToken
 	}
 	signed := b[:len(b)-sha256.Size]
