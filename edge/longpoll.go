@@ -107,9 +107,16 @@ type longPoll struct {
 
 	mu       sync.Mutex // guards what follows
 	sessions map[sessionID]*pollSession
-	users    map[string]int
-	ips      map[string]int
+	users    map[string]int    // how many sessions they have
+	ips      map[string]int    // the same
+	requests map[sessionID]int // under way here, of whichever edge's sessions
 }
+
+// maxRequests bounds what a session has under way at once. A client needs two, a
+// poll and a POST, and one or two that it has given up.
+const maxRequests = 8
+
+var errTooManyRequests = errors.New("too many requests at once")
 
 func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 	caller, ok := srv.backbone.(Caller)
@@ -124,6 +131,7 @@ func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 		sessions: make(map[sessionID]*pollSession),
 		users:    make(map[string]int),
 		ips:      make(map[string]int),
+		requests: make(map[sessionID]int),
 	}
 	switch n := len(lp.opts.Secret); {
 	case n == 0:
@@ -181,11 +189,16 @@ func (lp *longPoll) serve(w http.ResponseWriter, r *http.Request) {
 
 // get answers a poll, or begins a session.
 func (lp *longPoll) get(w http.ResponseWriter, r *http.Request, params Params) {
-	token, o := lp.owner(r, params)
-	if o == nil {
+	token, o, done, err := lp.owner(r, params)
+	switch {
+	case err != nil:
+		lp.refuse(w, r, err)
+		return
+	case o == nil:
 		lp.begin(w, r, params)
 		return
 	}
+	defer done()
 	// The server's own deadlines may be shorter than a poll lasts.
 	extendDeadlines(w, lp.opts.Window+lp.srv.opts.OutboxAge)
 	messages, state := lp.await(r.Context(), o)
@@ -267,11 +280,16 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 
 // post takes what a client sends.
 func (lp *longPoll) post(w http.ResponseWriter, r *http.Request, params Params) {
-	_, o := lp.owner(r, params)
-	if o == nil {
+	_, o, done, err := lp.owner(r, params)
+	switch {
+	case err != nil:
+		lp.refuse(w, r, err)
+		return
+	case o == nil:
 		answerStatus(w, 410)
 		return
 	}
+	defer done()
 	// A large body may come slowly.
 	extendDeadlines(w, lp.srv.opts.IdleTimeout)
 	body, err := readMessage(http.MaxBytesReader(w, r.Body, lp.opts.MaxBody))
@@ -305,23 +323,43 @@ type owner interface {
 }
 
 // owner returns who has the session that the request's token names, nil if it
-// names none that may live. The header wins over the parameter.
-func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner) {
+// names none that may live. The header wins over the parameter. Unless there is
+// an error done must be called when the request has been answered.
+func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner, done func(), err error) {
 	token = params.Get("token")
 	if headers := r.Header["X-Phoenix-Longpoll-Token"]; len(headers) > 0 {
 		token = headers[0]
 	}
 	t, err := lp.key.verify(token, time.Now())
 	if err != nil {
-		return token, nil
+		return token, nil, nil, nil
 	}
 	if t.edge != lp.name {
-		return token, &remoteSession{lp, t.edge, t.session}
+		o = &remoteSession{lp, t.edge, t.session}
+	} else if s := lp.session(t.session); s != nil {
+		o = s
+	} else {
+		return token, nil, nil, nil
 	}
-	if s := lp.session(t.session); s != nil {
-		return token, s
+	lp.mu.Lock()
+	defer lp.mu.Unlock()
+	if lp.requests[t.session] >= maxRequests {
+		return token, nil, nil, errTooManyRequests
 	}
-	return token, nil
+	lp.requests[t.session]++
+	return token, o, func() {
+		lp.mu.Lock()
+		defer lp.mu.Unlock()
+		if lp.requests[t.session]--; lp.requests[t.session] == 0 {
+			delete(lp.requests, t.session)
+		}
+	}, nil
+}
+
+func (lp *longPoll) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	lp.srv.stats.limited.Add(1)
+	lp.srv.log.Warn("refusing request", "error", err, "ip", lp.opts.ClientIP(r))
+	lp.srv.opts.ErrorPage(w, r, http.StatusTooManyRequests)
 }
 
 func (lp *longPoll) session(id sessionID) *pollSession {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"strings"
@@ -480,6 +481,29 @@ func TestLongPollWaits(t *testing.T) {
 	}
 }
 
+// A poll may last longer than the HTTP server lets a request take.
+func TestLongPollServerTimeouts(t *testing.T) {
+	t.Parallel()
+	e := single(t, longPoll(window(600*time.Millisecond)), probes)
+	hs := httptest.NewUnstartedServer(e)
+	hs.Config.ReadTimeout, hs.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	hs.Start()
+	defer hs.Close()
+	p := newPoller(t, &edgeServer{e.Server, hs})
+	for range 2 {
+		if a := p.poll(); a.Status != 204 {
+			t.Errorf("got %+v, want 204", a)
+		}
+	}
+	waiting := make(chan polled)
+	go func() { waiting <- p.poll() }()
+	time.Sleep(400 * time.Millisecond)
+	p.send(beat)
+	if a := <-waiting; a.Status != 200 {
+		t.Errorf("got %+v, want the message", a)
+	}
+}
+
 // A client that leaves while it waits takes nothing with it.
 func TestLongPollLeft(t *testing.T) {
 	edges := cluster(t, 2)
@@ -874,6 +898,27 @@ func TestLongPollLimits(t *testing.T) {
 			ws.silent()
 		})
 	}
+	t.Run("requests at once", func(t *testing.T) {
+		edges := cluster(t, 2, window(time.Second))
+		for i := range edges {
+			p := newPoller(t, edges[0])
+			var wg sync.WaitGroup
+			var refused atomic.Int64
+			for range 20 {
+				wg.Go(func() {
+					if res, _ := request(t, edges[i], "GET", p.url(), ""); res.StatusCode == http.StatusTooManyRequests {
+						refused.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if n := refused.Load(); n != 12 {
+				t.Errorf("%d of 20 polls at once were refused, want 12", n)
+			}
+			p.send(beat)
+			p.want(beatReply)
+		}
+	})
 	t.Run("requests a second", func(t *testing.T) {
 		edges := cluster(t, 2, func(o *edge.Options) { o.LongPoll.PollRate = 20 })
 		for i := range edges {

@@ -208,7 +208,7 @@ type Stats struct {
 	SlowClients uint64 `json:"slow_clients"` // closed since they did not read
 	IdleClients uint64 `json:"idle_clients"` // closed since nothing came from them
 	Invalid     uint64 `json:"invalid"`      // stored events that were not fit to deliver
-	Limited     uint64 `json:"limited"`      // sessions refused since there were too many
+	Limited     uint64 `json:"limited"`      // long-polling sessions and requests refused since there were too many
 }
 
 // Stats returns the counts.

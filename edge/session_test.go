@@ -3,11 +3,16 @@ package edge
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
+
+	"github.com/aristochat/aristochat/protocol"
 )
 
 func TestEntries(t *testing.T) {
@@ -105,19 +110,41 @@ func FuzzAppendQuoted(f *testing.F) {
 }
 
 // What another edge says is a stranger's bytes too, as long as NATS is open.
-func FuzzQuestion(f *testing.F) {
-	f.Add(marshal(question{Kind: askPost, Session: "00", ID: 1, Offset: 2, Total: 3}, []byte("body")))
-	f.Add([]byte("{}\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var q question
-		body, err := unmarshal(data, &q)
-		if err != nil {
-			return
+func FuzzAnswer(f *testing.F) {
+	f.Add(askPoll, uint64(1), int64(0), true, false, 0, 0, []byte(nil), []byte("[]"))
+	f.Add(askPost, uint64(2), int64(5), false, true, 0, 8, []byte("[]\nAAEC"), []byte("rest"))
+	f.Add(askPosted, uint64(2), int64(-1), false, false, -1, -1, []byte("{}"), []byte("\n"))
+	f.Add(askRest, uint64(2), int64(1<<60), false, false, 1<<40, 0, []byte("{}"), []byte("{}\n"))
+	f.Fuzz(func(t *testing.T, kind string, id uint64, wait int64, first, ndjson bool, offset, total int, body, raw []byte) {
+		o := &Options{LongPoll: &LongPoll{Window: 20 * time.Millisecond, OwnerTimeout: time.Millisecond}, Logger: slog.New(slog.DiscardHandler)}
+		srv := &Server{opts: o.withDefaults(), conns: make(map[*conn]struct{})}
+		srv.log = srv.opts.Logger
+		lp := &longPoll{srv: srv, opts: *srv.opts.LongPoll, sessions: make(map[sessionID]*pollSession), users: make(map[string]int), ips: make(map[string]int)}
+		s := &pollSession{lp: lp, id: newSessionID(), turn: make(chan struct{}, 1)}
+		s.conn.init(srv, s, protocol.V2, Session{})
+		if err := lp.add(s); err != nil {
+			t.Fatal(err)
 		}
-		var again question
-		rest, err := unmarshal(marshal(q, body), &again)
-		if err != nil || again != q || !bytes.Equal(rest, body) {
-			t.Errorf("%q reads as %+v %q, and written again as %+v %q, %v", data, q, body, again, rest, err)
+		srv.add(&s.conn)
+
+		var r reply
+		if _, err := unmarshal(lp.answer(t.Context(), raw), &r); err != nil {
+			t.Errorf("the answer to %q: %v", raw, err)
+		}
+		for _, q := range []question{
+			{Kind: kind, ID: id, WaitMS: wait, First: first, NDJSON: ndjson, Offset: offset, Total: total},
+			{Kind: askPost, ID: id, WaitMS: wait, Offset: len(body), Total: total},
+			{Kind: askPoll, ID: id, First: true},
+		} {
+			q.Session = hex.EncodeToString(s.id[:])
+			if _, err := unmarshal(lp.answer(t.Context(), marshal(q, body)), &r); err != nil {
+				t.Errorf("the answer to %+v: %v", q, err)
+			}
+		}
+		s.conn.end(1001, ErrDisconnected)
+		srv.wg.Wait()
+		if len(lp.sessions)+len(lp.users)+len(lp.ips) > 0 {
+			t.Error("the session is not forgotten")
 		}
 	})
 }
