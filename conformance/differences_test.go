@@ -3,6 +3,8 @@ package conformance_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -115,6 +117,32 @@ var differences = []difference{
 	{
 		since18, "websocket adapter 0.6: the limit is 10,000,000 bytes", asCowboy, []string{"big-text-8mb-over"},
 	},
+	{
+		since18, "1.8.10: phx_error says that the channel crashed", polledCrash, []string{"lp-crash-in-channel"},
+	},
+	{
+		improvement, "a long-polling session that is gone is known at once, since its edge is asked", eachAnswer(atOnce), []string{
+			"lp-disconnect", "lp-expiry", "lp-expiry-post-first", "lp-post-does-not-keep-alive", "lp-malformed-json", "lp-malformed-short-array",
+		},
+	},
+	{
+		improvement, "what is no message ends a long-polling session at once", eachAnswer(malformedIsGone),
+		[]string{"lp-malformed-json", "lp-malformed-short-array", "lp-post-empty-body"},
+	},
+	{
+		improvement, "an empty line is no message", both(
+			answered(1, `{"status":200}`),
+			answered(2, `{"messages":["[null,\"1\",\"phoenix\",\"phx_reply\",{\"response\":{},\"status\":\"ok\"}]"],"status":200,"token":"{{token}}"}`),
+		), []string{"lp-blank-lines"},
+	},
+	{
+		improvement, "a page of another origin can read that its request was in error", eachAnswer(readable),
+		[]string{"lp-body-over-8mb", "lp-binary-bad-base64", "lp-binary-server-push"},
+	},
+	{
+		improvement, "a poll that is open while the server stops is told at once to begin anew, elsewhere",
+		answered(5, `{"messages":[],"status":410,"token":"{{token}}"}`), []string{"shutdown-longpoll"},
+	},
 }
 
 // quiet stands for no answer.
@@ -138,6 +166,50 @@ func answers(i, n int, texts ...string) edit {
 func received(text string) conformance.Step {
 	t := conformance.Text(text)
 	return conformance.Step{Recv: &t}
+}
+
+// eachAnswer lets f change the answers to requests.
+func eachAnswer(f func(r *conformance.Response)) edit {
+	return func(c *conformance.Case) {
+		for i := range c.Steps {
+			if s := &c.Steps[i]; s.Response != nil {
+				r := *s.Response
+				r.Headers = maps.Clone(r.Headers)
+				f(&r)
+				s.Response = &r
+			}
+		}
+	}
+}
+
+func atOnce(r *conformance.Response) { r.ElapsedMSAbout = 0 }
+
+func malformedIsGone(r *conformance.Response) {
+	if r.Body == `{"status":408}` {
+		r.Body, r.ElapsedMSAbout = `{"status":410}`, 0
+	}
+}
+
+func readable(r *conformance.Response) {
+	if r.Status != http.StatusOK {
+		r.Headers["access-control-allow-origin"] = "*"
+	}
+}
+
+// answered replaces the body of the answer at step i, which comes at once.
+func answered(i int, body conformance.Text) edit {
+	return func(c *conformance.Case) {
+		r := *c.Steps[i].Response
+		r.Body, r.ElapsedMSAbout, r.Capture = body, 0, nil
+		c.Steps[i].Response = &r
+	}
+}
+
+func polledCrash(c *conformance.Case) {
+	eachAnswer(func(r *conformance.Response) {
+		body := strings.Replace(string(r.Body), `\"phx_error\",{}]`, `\"phx_error\",{\"reason\":\"channel_crash\"}]`, 1)
+		r.Body = conformance.Text(body)
+	})(c)
 }
 
 func both(edits ...edit) edit {

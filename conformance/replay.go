@@ -13,7 +13,7 @@ import (
 
 const (
 	patience = 10 * time.Second      // for what has to arrive
-	settling = 40 * time.Millisecond // for what must not, at the end of a case
+	settling = 40 * time.Millisecond // for what must not, at the end of a case; for a request to be under way
 )
 
 // A Target is what a case is replayed against.
@@ -98,6 +98,7 @@ func (p *player) step(i int) (int, error) {
 	case s.IdleMSAbout > 0: // checked by the close that follows
 	case s.HTTPStart != "":
 		p.requests[s.HTTPStart] = p.startRequest(s.HTTP)
+		return 1, p.wait(settling) // for the server to have it
 	case s.HTTPEnd != "":
 		return 1, p.endRequest(i, p.requests[s.HTTPEnd])
 	case s.HTTP != nil:

@@ -62,6 +62,29 @@ type Backbone interface {
 	PublishControl(ctx context.Context, kind string, data []byte) error
 }
 
+// ErrNobody is returned by [Caller.Request] if no edge of that name answers
+// requests: it has ended, or never was.
+var ErrNobody = errors.New("no such edge")
+
+// A Caller is a Backbone over which one edge can ask another. Long-polling needs
+// it: see [Options].LongPoll.
+type Caller interface {
+	Backbone
+
+	// Request hands data to the edge of that name and returns its answer. Data
+	// and answer are messages of at most half a megabyte. Errors: ErrNobody, at
+	// once; ErrUnavailable if there is no link, and nothing was asked; that of
+	// ctx if there is no answer in time.
+	Request(ctx context.Context, edge string, data []byte) ([]byte, error)
+
+	// Serve calls answer for each request to the edge of that name, in a
+	// goroutine of its own. It returns when requests arrive, or if there is no
+	// link, at once; they then arrive once there is. Its ctx ends when stop is
+	// called, which returns once the calls under way have. name is of letters
+	// and digits.
+	Serve(ctx context.Context, name string, answer func(ctx context.Context, data []byte) []byte) (stop func(), err error)
+}
+
 // A Stamp is what the store says of a message it accepted.
 type Stamp struct {
 	Seq uint64    // grows within a topic, not dense

@@ -1,14 +1,10 @@
 package edge
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -16,27 +12,18 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A conn is one client's connection. coder/websocket reads from it; everything
-// that is written, its control frames included, goes through the outbox.
-//
-// To coder/websocket it is the net.Conn beneath: Read notes when bytes came,
-// Write queues, Close does nothing, since the reader decides when the
-// connection has been flushed and ends.
+// A conn is one client's connection, whatever carries it: who the client is, the
+// channels that it has joined, and what waits for them.
 type conn struct {
-	net.Conn
-	srv     *Server
-	ws      *websocket.Conn
-	version protocol.Version
-	deflate bool
-	session Session
-	serial  uint64 // names the connection in the log
+	srv       *Server
+	transport transport
+	version   protocol.Version
+	deflate   bool
+	session   Session
+	serial    uint64 // names the connection in the log
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
-
-	lastRead atomic.Int64 // nanoseconds on the server's clock
-
-	outbox outbox
 
 	mu       sync.Mutex         // guards what follows
 	channels map[string]*Socket // by topic
@@ -44,87 +31,48 @@ type conn struct {
 	ended    error              // why the connection ends; nil while it lives
 	joins    []protocol.Message // what waits for a join before it, oldest first
 	inbox    int                // bytes that wait for a handler
-	resume   chan struct{}      // not nil while the reader waits for the inbox to empty
-	gone     chan struct{}      // not nil while finish waits for them
+	resume   chan struct{}      // not nil while the transport waits for the inbox to empty
+	gone     chan struct{}      // not nil while waitForChannels waits for them
+}
+
+// A transport carries a conn's messages to the client. It hands what the client
+// sends to the conn's receive, one message at a time, and once the client has
+// gone it stops the channels, waits for them and removes the conn.
+//
+// Its methods may be called concurrently, and with locks held: they must not
+// call back, but for inspect.
+type transport interface {
+	// send queues a frame. It reports false, and queues nothing, if the client
+	// has too much waiting. What comes after close is ignored.
+	send(f frame, now int64) bool
+	// close ends the connection in order, with a code that says why.
+	close(code websocket.StatusCode)
+	// discard is close without what is queued.
+	discard(code websocket.StatusCode)
+	// hangUp ends the connection at once.
+	hangUp()
+	// wait returns when nothing is queued, or after the time-out.
+	wait(timeout time.Duration)
+	// inspect is called now and then, in place of timers: it ends the
+	// connection if it is time for that.
+	inspect(now int64)
 }
 
 // Bounds on what may wait for the handlers of one connection. Beyond the first
-// the reader pauses, so that TCP holds the client back; intercepted broadcasts,
-// which nothing holds back, may come up to the second.
+// the transport pauses, so that TCP holds the client back; intercepted
+// broadcasts, which nothing holds back, may come up to the second.
 const (
 	inboxBytes    = 1 << 20
 	maxInboxBytes = 8 << 20
 	inboxMessage  = 256 // what a waiting message costs besides its bytes
 )
 
-func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.lastRead.Store(c.srv.clock())
-	}
-	return n, err
-}
-
-// Write takes a control frame from coder/websocket, whole. Its close frames
-// have reasons; ours, like Phoenix's, have none.
-func (c *conn) Write(p []byte) (int, error) {
-	switch isClose := p[0] == finBit|opClose; {
-	case isClose && len(p) >= 4:
-		c.outbox.close(answerCode(int(p[2])<<8 | int(p[3])))
-	case isClose:
-		c.outbox.closeWith(frame{finBit | opClose, 0})
-	default:
-		c.send(bytes.Clone(p), c.srv.clock())
-	}
-	return len(p), nil
-}
-
-// answerCode is the code with which a client's close frame is answered. Those
-// that only a server sends are an error, as in Bandit and Cowboy.
-func answerCode(code int) int {
-	if code >= 1012 && code < 3000 {
-		return int(websocket.StatusProtocolError)
-	}
-	return code
-}
-
-func (c *conn) Close() error { return nil }
-
-// serve reads until the connection ends.
-func (c *conn) serve() {
-	defer c.srv.wg.Done()
-	err := c.read()
-	c.finish(err)
-}
-
-// read handles messages until the client closes, the link fails, or the client
-// breaks the protocol.
-func (c *conn) read() error {
-	for {
-		kind, r, err := c.ws.Reader(context.Background())
-		if err != nil {
-			return err
-		}
-		data, err := readMessage(r)
-		if err != nil {
-			return err
-		}
-		if c.isEnded() {
-			continue // only the client's close frame is still awaited
-		}
-		isBinary := kind == websocket.MessageBinary
-		if !isBinary && !utf8.Valid(data) {
-			c.end(websocket.StatusInvalidFramePayloadData, errors.New("invalid UTF-8"))
-			continue
-		}
-		m, err := c.decode(isBinary, data)
-		if err != nil {
-			c.end(websocket.StatusInternalError, err)
-			continue
-		}
-		c.receive(m)
-		c.waitForInbox()
-	}
+// init makes the conn of a session.
+func (c *conn) init(srv *Server, t transport, v protocol.Version, session Session) {
+	c.srv, c.transport, c.version, c.session = srv, t, v, session
+	c.serial = srv.serials.Add(1)
+	// A request's context would end with its handler.
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 }
 
 // decode reads a frame. Version 1 takes a binary frame for text.
@@ -135,28 +83,9 @@ func (c *conn) decode(isBinary bool, data []byte) (protocol.Message, error) {
 	return protocol.DecodeClient(c.version, isBinary, data)
 }
 
-var readBuffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 4<<10)) }}
-
-// readMessage returns a message in memory of its own, just large enough.
-func readMessage(r io.Reader) ([]byte, error) {
-	b := readBuffers.Get().(*bytes.Buffer)
-	defer func() {
-		if b.Cap() <= 64<<10 {
-			b.Reset()
-			readBuffers.Put(b)
-		}
-	}()
-	if _, err := b.ReadFrom(r); err != nil {
-		return nil, err
-	}
-	return bytes.Clone(b.Bytes()), nil
-}
-
-// end begins the end: what is queued leaves, then a close frame with the code,
-// and the channels are told. The reader goes on until the client answers it or
-// the sweep loses patience.
+// end begins the end: the transport closes, and the channels are told.
 func (c *conn) end(code websocket.StatusCode, reason error) {
-	c.outbox.close(int(code)) // first: what channels say at their end does not count any more
+	c.transport.close(code) // first: what channels say at their end does not count any more
 	if c.stopChannels(reason) {
 		c.srv.log.Info("closing connection", c.attrs("code", int(code), "reason", reason.Error())...)
 	}
@@ -189,38 +118,6 @@ func (c *conn) isEnded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ended != nil
-}
-
-// finish is called by the reader when nothing more can be read as messages.
-func (c *conn) finish(err error) {
-	var op *net.OpError
-	switch {
-	case websocket.CloseStatus(err) != -1: // coder/websocket has answered it
-		c.stopChannels(ErrClosed)
-	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.As(err, &op), errors.Is(err, io.ErrUnexpectedEOF):
-		c.stopChannels(ErrClosed)
-		c.outbox.abort()
-	case errors.Is(err, websocket.ErrMessageTooBig):
-		c.end(websocket.StatusMessageTooBig, err)
-		c.linger()
-	default:
-		c.end(websocket.StatusProtocolError, err)
-		c.linger()
-	}
-	c.outbox.wait(c.srv.opts.closeTimeout)
-	_ = c.Conn.Close()
-	_ = c.ws.CloseNow()
-	c.waitForChannels()
-	c.srv.remove(c)
-}
-
-// linger lets a client that still sends read our close frame: closing at once
-// would reset the connection and with it what the client has not read yet.
-func (c *conn) linger() {
-	c.outbox.wait(c.srv.opts.closeTimeout)
-	c.outbox.closeWrite()
-	_ = c.SetReadDeadline(time.Now().Add(c.srv.opts.closeTimeout))
-	_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, 64<<20))
 }
 
 // retain makes finish wait for a release.
@@ -258,19 +155,24 @@ func (c *conn) waitForChannels() {
 	<-gone
 }
 
-// waitForInbox pauses the reader while too much waits for handlers.
-func (c *conn) waitForInbox() {
+// waitForInbox pauses the one goroutine that receives while too much waits for
+// handlers, until done is closed. It reports whether it had to wait.
+func (c *conn) waitForInbox(done <-chan struct{}) (waited bool) {
 	for {
 		c.mu.Lock()
 		if c.inbox <= inboxBytes || c.ended != nil {
 			c.mu.Unlock()
-			return
+			return waited
 		}
 		resume := make(chan struct{})
 		c.resume = resume
 		c.mu.Unlock()
-		<-resume
-		c.lastRead.Store(c.srv.clock()) // it was we who did not read
+		waited = true
+		select {
+		case <-resume:
+		case <-done:
+			return true
+		}
 	}
 }
 
@@ -289,6 +191,13 @@ func (c *conn) took(n int) {
 	}
 }
 
+// paused reports whether it is we who do not read.
+func (c *conn) paused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.resume != nil
+}
+
 // push encodes m for this client alone and queues it.
 func (c *conn) push(m *protocol.Message) error {
 	f, err := frameOf(c.version, c.deflate, m)
@@ -301,7 +210,7 @@ func (c *conn) push(m *protocol.Message) error {
 
 // send queues a frame; a client that does not read fast enough is closed.
 func (c *conn) send(f frame, now int64) {
-	if !c.outbox.add(f, now) {
+	if !c.transport.send(f, now) {
 		c.slow("too many bytes queued")
 	}
 }
@@ -316,7 +225,7 @@ func (c *conn) slow(what string) {
 	}
 	c.srv.stats.slowClients.Add(1)
 	c.srv.log.Warn("closing slow client", c.attrs("what", what)...)
-	c.outbox.discard(int(websocket.StatusTryAgainLater))
+	c.transport.discard(websocket.StatusTryAgainLater)
 	// Its channels' locks may be held by whoever called send.
 	go c.stopChannels(errSlow)
 }

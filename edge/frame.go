@@ -25,6 +25,18 @@ const (
 	maxHeader = 10 // of an unmasked frame
 )
 
+// message returns what is in a frame that is not compressed.
+func (f frame) message() (payload []byte, isBinary bool) {
+	header := 2
+	switch f[1] {
+	case 126:
+		header = 4
+	case 127:
+		header = 10
+	}
+	return f[header:], f[0]&0xf == opBinary
+}
+
 // frameOf encodes m as one frame.
 func frameOf(v protocol.Version, deflate bool, m *protocol.Message) (frame, error) {
 	buf := make([]byte, maxHeader, maxHeader+len(m.Payload)+len(m.Topic)+len(m.Event)+len(m.JoinRef)+len(m.Ref)+64)

@@ -18,7 +18,8 @@ type Handshake struct {
 	// Params are the decoded query, vsn included.
 	Params Params
 	// Token is what the client sent as its authToken, if the server has
-	// Options.AuthToken; HasToken tells an empty one from none.
+	// Options.AuthToken; HasToken tells an empty one from none. Clients that
+	// long-poll may send whatever a header can hold, others any bytes.
 	Token    string
 	HasToken bool
 	// Request is the HTTP request. It must not be kept.
@@ -38,11 +39,14 @@ type Session struct {
 // them: empty ones count for nothing, so a doubled or final slash does not
 // matter, and they are not unescaped.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !samePath(r.URL.EscapedPath(), srv.opts.Path+"/websocket") {
+	switch path := r.URL.EscapedPath(); {
+	case samePath(path, srv.opts.Path+"/websocket"):
+		srv.serveWebsocket(w, r)
+	case srv.longPoll != nil && samePath(path, srv.opts.Path+"/longpoll"):
+		srv.longPoll.serve(w, r)
+	default:
 		srv.opts.ErrorPage(w, r, http.StatusNotFound)
-		return
 	}
-	srv.serveWebsocket(w, r)
 }
 
 func samePath(a, b string) bool {
@@ -60,12 +64,8 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	params, err := decodeQuery(r.URL.RawQuery)
-	switch {
-	case errors.Is(err, errQueryTooLong):
-		srv.opts.ErrorPage(w, r, http.StatusRequestURITooLong)
-		return
-	case err != nil:
-		srv.opts.ErrorPage(w, r, http.StatusBadRequest)
+	if err != nil {
+		srv.badQuery(w, r, err)
 		return
 	}
 	if !srv.originAllowed(r) {
@@ -109,6 +109,14 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	srv.upgrade(w, r, version, session, subprotocol)
+}
+
+func (srv *Server) badQuery(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusBadRequest
+	if errors.Is(err, errQueryTooLong) {
+		status = http.StatusRequestURITooLong
+	}
+	srv.opts.ErrorPage(w, r, status)
 }
 
 func (srv *Server) originAllowed(r *http.Request) bool {

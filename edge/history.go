@@ -237,7 +237,7 @@ func (s *Socket) catchUp(ctx context.Context) error {
 				return err
 			}
 			// A client that reads slowly gets its past at its own pace.
-			s.conn.outbox.wait(s.conn.srv.opts.OutboxAge)
+			s.conn.transport.wait(s.conn.srv.opts.OutboxAge)
 		}
 		if len(page.Messages) > 0 {
 			q.After = lastSeq(page)

@@ -12,7 +12,7 @@ import (
 // Options tune a Server. A nil *Options is valid.
 type Options struct {
 	// Path is where the socket is mounted; the websocket is at Path +
-	// "/websocket". If empty, "/socket".
+	// "/websocket", long-polling at Path + "/longpoll". If empty, "/socket".
 	Path string
 
 	// Connect decides whether a client may connect, and who it is. It runs
@@ -32,8 +32,13 @@ type Options struct {
 	// there is an Origin header. If nil, SameHost("").
 	CheckOrigin OriginCheck
 
-	// AuthToken lets clients send a token as a subprotocol, as phoenix.js does
-	// with its option authToken. It is up to Connect to verify it.
+	// LongPoll serves clients that cannot have a websocket. If nil, it is off,
+	// as in Phoenix.
+	LongPoll *LongPoll
+
+	// AuthToken lets clients send a token as a subprotocol, or when they
+	// long-poll in a header, as phoenix.js does with its option authToken. It
+	// is up to Connect to verify it.
 	AuthToken bool
 
 	// Subprotocols lists what may be negotiated, best first. If empty (and
@@ -99,6 +104,9 @@ func (o *Options) withDefaults() (d Options) {
 	d.Logger = cmp.Or(d.Logger, slog.Default())
 	d.closeTimeout = cmp.Or(d.closeTimeout, 2*time.Second)
 	d.handlerTimeout = cmp.Or(d.handlerTimeout, 5*time.Second)
+	if d.LongPoll != nil {
+		d.LongPoll = d.LongPoll.withDefaults(&d)
+	}
 	return d
 }
 
@@ -106,6 +114,9 @@ func (o *Options) withDefaults() (d Options) {
 // watches, within a twentieth of it.
 func (o *Options) sweepEvery() time.Duration {
 	shortest := min(o.IdleTimeout, o.OutboxAge, o.closeTimeout)
+	if o.LongPoll != nil {
+		shortest = min(shortest, o.LongPoll.Window)
+	}
 	return max(10*time.Millisecond, min(time.Second, shortest/20))
 }
 

@@ -20,6 +20,7 @@ type Server struct {
 	log      *slog.Logger
 	routes   []*route
 	stats    stats
+	longPoll *longPoll // nil if off
 
 	quit    chan struct{} // closed by Shutdown: ends the sweep
 	pages   chan struct{} // holds a token for each page of history that is being made ready
@@ -57,6 +58,12 @@ func New(b Backbone, o *Options) (*Server, error) {
 	srv.close, err = b.SubscribeControl(ctx, controlDisconnect, func(data []byte) { srv.disconnect(string(data)) })
 	if err != nil {
 		return nil, err
+	}
+	if srv.opts.LongPoll != nil {
+		if srv.longPoll, err = newLongPoll(ctx, srv); err != nil {
+			srv.close()
+			return nil, err
+		}
 	}
 	srv.wg.Add(1)
 	go srv.sweep()
@@ -111,6 +118,9 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	for _, c := range srv.connections() {
 		c.end(websocket.StatusServiceRestart, ErrDraining)
 	}
+	if srv.longPoll != nil {
+		srv.longPoll.shutdown()
+	}
 	done := make(chan struct{})
 	go func() {
 		srv.wg.Wait()
@@ -121,7 +131,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-time.After(srv.opts.closeTimeout): // for clients that do not answer
 		for _, c := range srv.connections() {
-			c.outbox.hangUp()
+			c.transport.hangUp()
 		}
 	case <-ctx.Done():
 	}
@@ -131,7 +141,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		for _, c := range srv.connections() {
 			c.cancel()
-			c.outbox.hangUp()
+			c.transport.hangUp()
 		}
 		return ctx.Err()
 	}
@@ -181,13 +191,15 @@ type stats struct {
 	sockets, channels                   atomic.Int64
 	messagesIn, stale, refused, crashes atomic.Uint64
 	slowClients, idleClients, invalid   atomic.Uint64
+	limited                             atomic.Uint64
 }
 
 // Stats are counts since the server began, and what there is now.
 type Stats struct {
-	Sockets  int64 `json:"sockets"`  // open connections
-	Channels int64 `json:"channels"` // joined channels
-	Rooms    int   `json:"rooms"`    // topics with members here
+	Sockets   int64 `json:"sockets"`    // open connections, …
+	LongPolls int   `json:"long_polls"` // … and those of them that long-poll
+	Channels  int64 `json:"channels"`   // joined channels
+	Rooms     int   `json:"rooms"`      // topics with members here
 
 	MessagesIn  uint64 `json:"messages_in"`  // from clients
 	Stale       uint64 `json:"stale"`        // dropped for an old join_ref
@@ -196,6 +208,7 @@ type Stats struct {
 	SlowClients uint64 `json:"slow_clients"` // closed since they did not read
 	IdleClients uint64 `json:"idle_clients"` // closed since nothing came from them
 	Invalid     uint64 `json:"invalid"`      // stored events that were not fit to deliver
+	Limited     uint64 `json:"limited"`      // long-polling sessions and requests refused since there were too many
 }
 
 // Stats returns the counts.
@@ -203,11 +216,15 @@ func (srv *Server) Stats() Stats {
 	srv.roomsMu.Lock()
 	rooms := len(srv.rooms)
 	srv.roomsMu.Unlock()
+	polls := 0
+	if srv.longPoll != nil {
+		polls = srv.longPoll.count()
+	}
 	s := &srv.stats
 	return Stats{
-		Sockets: s.sockets.Load(), Channels: s.channels.Load(), Rooms: rooms,
+		Sockets: s.sockets.Load(), LongPolls: polls, Channels: s.channels.Load(), Rooms: rooms,
 		MessagesIn: s.messagesIn.Load(), Stale: s.stale.Load(), Refused: s.refused.Load(), Crashes: s.crashes.Load(),
-		SlowClients: s.slowClients.Load(), IdleClients: s.idleClients.Load(), Invalid: s.invalid.Load(),
+		SlowClients: s.slowClients.Load(), IdleClients: s.idleClients.Load(), Invalid: s.invalid.Load(), Limited: s.limited.Load(),
 	}
 }
 

@@ -3,7 +3,6 @@ package edge
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it
 	"encoding/base64"
 	"fmt"
@@ -59,27 +58,26 @@ func inspect(values []string) string {
 // upgrade answers 101 and starts the connection's reader; the handler may then
 // return, and with it net/http lets go of the request.
 func (srv *Server) upgrade(w http.ResponseWriter, r *http.Request, v protocol.Version, session Session, subprotocol string) {
-	c := &conn{srv: srv, version: v, session: session, serial: srv.serials.Add(1)}
-	// The request's context ends with the handler.
-	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c := &websocketConn{}
+	c.conn.init(srv, c, v, session)
 	c.lastRead.Store(srv.clock())
 	c.outbox.max = srv.opts.OutboxBytes
 	// Whoever has seen the client connect must find it here.
-	srv.add(c)
+	srv.add(&c.conn)
 	hj := &hijacker{ResponseWriter: w, conn: c, key: r.Header.Get("Sec-Websocket-Key"), offers: r.Header["Sec-Websocket-Extensions"]}
 	ws, err := websocket.Accept(hj, hj.request(r), srv.acceptOptions(subprotocol))
 	if err != nil {
 		srv.log.Warn("upgrade failed", "error", err)
-		c.stopChannels(ErrClosed)
-		c.cancel()
-		srv.remove(c)
+		c.conn.stopChannels(ErrClosed)
+		c.conn.cancel()
+		srv.remove(&c.conn)
 		srv.wg.Done()
 		return
 	}
 	ws.SetReadLimit(srv.opts.MaxMessage)
 	c.ws = ws
-	c.deflate = w.Header().Get("Sec-Websocket-Extensions") != ""
-	srv.log.Debug("connected", c.attrs("version", int(v))...)
+	c.conn.deflate = w.Header().Get("Sec-Websocket-Extensions") != ""
+	srv.log.Debug("connected", c.conn.attrs("version", int(v))...)
 	go c.serve()
 }
 
@@ -100,7 +98,7 @@ func (srv *Server) acceptOptions(subprotocol string) *websocket.AcceptOptions {
 // Sec-WebSocket-Key, as Phoenix does.
 type hijacker struct {
 	http.ResponseWriter
-	conn   *conn
+	conn   *websocketConn
 	key    string
 	offers []string // of extensions
 }

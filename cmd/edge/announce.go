@@ -18,7 +18,14 @@ func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr) {
 	if cfg.LogFormat == "json" {
 		log.Info("edge is up", "version", buildVersion(), "socket", "ws://"+host+"/socket", "nats", backend, "history", historyOf(cfg))
 		log.Warn(authOff)
+		if lacksSecret(cfg) {
+			log.Warn(noSecret)
+		}
 		return
+	}
+	beware := authOff
+	if lacksSecret(cfg) {
+		beware += "\n\n  " + noSecret
 	}
 	fmt.Fprintf(stdout, `
   %s
@@ -31,7 +38,7 @@ func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr) {
 
   %s
 
-`, versionLine(), host, backend, historyOf(cfg), authOff)
+`, versionLine(), host, backend, historyOf(cfg), beware)
 }
 
 // reachable is an address that a browser on this machine can use.

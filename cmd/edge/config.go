@@ -28,6 +28,9 @@ const defaultData = "aristochat-data"
 type config struct {
 	Listen      string        `group:"clients" default:":4000" placeholder:"HOST:PORT" help:"Where clients connect. (default :4000)"`
 	AllowOrigin []string      `group:"clients" default:"same-host" placeholder:"ORIGIN" help:"Web pages that may connect: same-host, any, or a list of origins such as https://chat.example.com or //*.example.com. (default same-host)"`
+	LongPoll    string        `name:"longpoll" group:"clients" default:"on" enum:"on,off" placeholder:"HOW" help:"Long-polling for clients whose network lets no websocket through: on or off. (default on)"`
+	Secret      string        `group:"clients" placeholder:"TEXT" help:"What all edges of a cluster know and nobody else: 16 bytes or more. Long-polling needs it. An edge with its own NATS makes one and keeps it with its data."`
+	SecretFile  string        `group:"clients" placeholder:"FILE" help:"File with the secret: other users of the machine can read flags."`
 	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long clients may take to leave at the end. (default 10s)"`
 
 	NATS          []string `name:"nats" group:"nats" placeholder:"URL" help:"NATS servers of one cluster, such as nats://a:4222,nats://b:4222. Without it NATS runs in this process."`
@@ -59,6 +62,7 @@ type config struct {
 	command     string           `kong:"-"`
 	origins     edge.OriginCheck `kong:"-"`
 	natsOptions []nats.Option    `kong:"-"`
+	secret      []byte           `kong:"-"` // nil if none was given
 }
 
 type streamFlags struct {
@@ -166,6 +170,9 @@ func (c *config) check() error {
 	var err error
 	if c.origins, err = originCheck(withoutEmpty(c.AllowOrigin)); err != nil {
 		return fmt.Errorf("--allow-origin: %w", err)
+	}
+	if c.secret, err = c.givenSecret(); err != nil {
+		return err
 	}
 	if err := c.checkHistory(); err != nil {
 		return err

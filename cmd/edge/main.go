@@ -130,19 +130,32 @@ func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _
 		stopNATS()
 		return nil, nil, nil, err
 	}
-	srv, err := edge.New(l, &edge.Options{
-		Connect:     rooms.Connect,
-		AuthToken:   true, // nobody verifies it yet, but clients that send one break off if it is ignored
-		CheckOrigin: cfg.origins,
-		Logger:      log,
-	})
+	srv, err := newServer(l, cfg, log)
 	if err != nil {
 		err = errors.Join(err, l.Close(ctx))
 		stopNATS()
 		return nil, nil, nil, err
 	}
-	rooms.Serve(srv, &rooms.Options{NoHistory: cfg.History == "off"})
 	return srv, l, stopNATS, nil
+}
+
+func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, error) {
+	poll, err := longPoll(cfg)
+	if err != nil {
+		return nil, err
+	}
+	srv, err := edge.New(l, &edge.Options{
+		Connect:     rooms.Connect,
+		AuthToken:   true, // nobody verifies it yet, but clients that send one break off if it is ignored
+		CheckOrigin: cfg.origins,
+		LongPoll:    poll,
+		Logger:      log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	rooms.Serve(srv, &rooms.Options{NoHistory: cfg.History == "off"})
+	return srv, nil
 }
 
 func connect(ctx context.Context, cfg *config, o *backbone.Options) (link, error) {

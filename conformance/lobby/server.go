@@ -48,12 +48,14 @@ func options(profile string) (*edge.Options, error) {
 		CheckOrigin: edge.AnyOrigin,
 		MaxMessage:  10_000_000, // as Phoenix 1.8 with websock_adapter 0.6
 		OutboxBytes: 2 * MaxPayload,
+		LongPoll:    &edge.LongPoll{Secret: []byte("that of all fixtures")},
 	}
 	var err error
 	switch cmp.Or(profile, "default") {
 	case "default", "cluster", "shutdown":
 	case "short":
 		o.IdleTimeout = 1500 * time.Millisecond
+		o.LongPoll.Window = time.Second
 	case "limit":
 		o.MaxMessage = 4096
 		o.Compress = true

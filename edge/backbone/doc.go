@@ -8,6 +8,7 @@
 //	chat.live.rooms.lobby    the stream's republished copy: what edges subscribe to
 //	chat.eph.rooms.lobby     events that are not stored
 //	chat.ctl.KIND            what edges tell each other, whatever the topic
+//	chat.ctl.edge.NAME       what one edge asks another; the answer goes to _INBOX_EDGE.>
 //
 // A message's data is the event's payload, a JSON object. Its headers are
 //

@@ -74,9 +74,11 @@ type Link struct {
 	// refusal is why the last attempt failed; nil once one succeeds.
 	refusal atomic.Pointer[error]
 
-	inbox chan *nats.Msg // of all subscriptions
-	made  chan struct{}  // closed once both connections are set
-	done  chan struct{}  // closed by Close
+	inbox chan *nats.Msg  // of all subscriptions
+	made  chan struct{}   // closed once both connections are set
+	done  chan struct{}   // closed by Close
+	ctx   context.Context // ends with done
+	end   context.CancelFunc
 	tasks sync.WaitGroup
 	close sync.Once
 	stats counters
@@ -121,6 +123,7 @@ func Connect(ctx context.Context, o *Options) (*Link, error) {
 		topics:   make(map[string]*topic),
 		kinds:    make(map[string]*control),
 	}
+	l.ctx, l.end = context.WithCancel(context.Background())
 	if l.live, err = l.connect(d, "live"); err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
@@ -363,6 +366,7 @@ func (l *Link) Close(ctx context.Context) error {
 func (l *Link) shut() {
 	l.close.Do(func() {
 		close(l.done)
+		l.end()
 		l.live.Close()
 		l.rpc.Close()
 	})

@@ -119,3 +119,16 @@ func (s subjects) in(tail string) string        { return s.prefix + ".in." + tai
 func (s subjects) live(tail string) string      { return s.prefix + ".live." + tail }
 func (s subjects) ephemeral(tail string) string { return s.prefix + ".eph." + tail }
 func (s subjects) control(kind string) string   { return s.prefix + ".ctl." + kind }
+
+// edge is the subject of requests to one edge.
+func (s subjects) edge(name string) (string, error) {
+	for i := range len(name) {
+		if c := name[i]; !plain(c) || c == '-' || c == '_' || c == ':' || c == '@' {
+			return "", fmt.Errorf("name of an edge %q: want letters and digits", name)
+		}
+	}
+	if name == "" || len(name) > 64 {
+		return "", fmt.Errorf("name of an edge %q: want 1 to 64 letters and digits", name)
+	}
+	return s.prefix + ".ctl.edge." + name, nil
+}

@@ -61,13 +61,15 @@ func (l *Link) unlisten(subs ...*nats.Subscription) {
 }
 
 // flush returns once the server has seen all subscriptions made before.
-func (l *Link) flush(ctx context.Context) error {
-	if !l.live.IsConnected() {
+func (l *Link) flush(ctx context.Context) error { return flush(ctx, l.live) }
+
+func flush(ctx context.Context, nc *nats.Conn) error {
+	if !nc.IsConnected() {
 		return edge.ErrUnavailable
 	}
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	if err := l.live.FlushWithContext(ctx); err != nil {
+	if err := nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("%w: %w", edge.ErrUnavailable, err)
 	}
 	return nil

@@ -23,10 +23,10 @@ export async function startEdge(t, ...args) {
 }
 
 // startEdges starts two edges, the second on the NATS of the first.
-export async function startEdges(t) {
+export async function startEdges(t, ...args) {
   const nats = `127.0.0.1:${await freePort()}`
-  const first = await startEdge(t, "--nats-listen", nats)
-  return [first, await startEdge(t, "--nats", `nats://${nats}`)]
+  const first = await startEdge(t, "--nats-listen", nats, ...args)
+  return [first, await startEdge(t, "--nats", `nats://${nats}`, ...args)]
 }
 
 class Edge {

@@ -1,0 +1,438 @@
+package edge
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// LongPoll tunes long-polling. Its zero value is valid for an edge that is alone.
+//
+// A session belongs to the edge that began it. Any edge with the same Secret
+// takes its requests, and asks the owner over the backbone; there is no need for
+// a load balancer that knows who belongs where.
+//
+// A binary message that the server pushes has no form in long-polling, and ends
+// the session, unless its bytes happen to be text. Phoenix has it so.
+type LongPoll struct {
+	// Secret signs the tokens of sessions. All edges of a cluster must have
+	// the same, of at least 16 bytes nobody can guess. If empty, a random one:
+	// then only the edge that began a session knows it.
+	Secret []byte
+
+	// Window is how long a poll waits for something to come. A session ends
+	// when no poll came for half as long again. If zero, 10 s, as in Phoenix.
+	Window time.Duration
+
+	// OwnerTimeout bounds how long the edge that has a session may take to
+	// answer another; then the session counts as gone. If zero, 2 s, as in
+	// Phoenix.
+	OwnerTimeout time.Duration
+
+	// SessionsPerUser and SessionsPerIP bound the sessions on this edge of
+	// clients with the same Session.ID, if they have one, and with the same
+	// address. If zero, 100 and 10,000; if negative there is no bound.
+	SessionsPerUser int
+	SessionsPerIP   int
+
+	// ClientIP returns a client's address. If nil, it is that of the
+	// connection: behind a proxy that is the proxy's.
+	ClientIP func(*http.Request) string
+
+	// QueueFrames and QueueBytes bound what waits for a session's next poll.
+	// Past either the session ends, and its client begins anew. If zero,
+	// 10,000 and Options.OutboxBytes.
+	QueueFrames int
+	QueueBytes  int
+
+	// MaxBody bounds the bytes of a POST. If zero, 8,000,000, as in Phoenix.
+	MaxBody int64
+
+	// PollRate bounds the requests of a session in a second, on average. More
+	// are answered later, not refused. If zero, 50.
+	PollRate int
+}
+
+func (o *LongPoll) withDefaults(all *Options) *LongPoll {
+	d := *o
+	d.Secret = slices.Clone(d.Secret)
+	d.Window = cmp.Or(d.Window, 10*time.Second)
+	d.OwnerTimeout = cmp.Or(d.OwnerTimeout, 2*time.Second)
+	d.SessionsPerUser = cmp.Or(d.SessionsPerUser, 100)
+	d.SessionsPerIP = cmp.Or(d.SessionsPerIP, 10_000)
+	if d.ClientIP == nil {
+		d.ClientIP = remoteIP
+	}
+	d.QueueFrames = cmp.Or(d.QueueFrames, 10_000)
+	d.QueueBytes = cmp.Or(d.QueueBytes, all.OutboxBytes)
+	d.MaxBody = cmp.Or(d.MaxBody, 8_000_000)
+	d.PollRate = cmp.Or(d.PollRate, 50)
+	return &d
+}
+
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// minSecret is the shortest Secret, in bytes.
+const minSecret = 16
+
+// A longPoll is the long-polling side of a Server.
+type longPoll struct {
+	srv    *Server
+	opts   LongPoll
+	key    tokenKey
+	name   string // this edge's, in tokens
+	caller Caller
+
+	ctx  context.Context // ends when the server shuts down
+	end  context.CancelFunc
+	stop func() // ends the subscription to what other edges ask
+
+	mu       sync.Mutex // guards what follows
+	sessions map[sessionID]*pollSession
+	users    map[string]int    // how many sessions they have
+	ips      map[string]int    // the same
+	requests map[sessionID]int // under way here, of whichever edge's sessions
+}
+
+// maxRequests bounds what a session has under way at once. A client needs two, a
+// poll and a POST, and one or two that it has given up.
+const maxRequests = 8
+
+var errTooManyRequests = errors.New("too many requests at once")
+
+func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
+	caller, ok := srv.backbone.(Caller)
+	if !ok {
+		return nil, errors.New("long-polling needs a backbone over which edges can ask each other")
+	}
+	lp := &longPoll{
+		srv:      srv,
+		opts:     *srv.opts.LongPoll,
+		name:     rand.Text(),
+		caller:   caller,
+		sessions: make(map[sessionID]*pollSession),
+		users:    make(map[string]int),
+		ips:      make(map[string]int),
+		requests: make(map[sessionID]int),
+	}
+	switch n := len(lp.opts.Secret); {
+	case n == 0:
+		lp.opts.Secret = []byte(rand.Text())
+	case n < minSecret:
+		return nil, fmt.Errorf("LongPoll.Secret has %d bytes, want at least %d", n, minSecret)
+	}
+	lp.key = newTokenKey(lp.opts.Secret)
+	lp.ctx, lp.end = context.WithCancel(context.Background())
+	var err error
+	if lp.stop, err = caller.Serve(ctx, lp.name, lp.answer); err != nil {
+		lp.end()
+		return nil, fmt.Errorf("listening to other edges: %w", err)
+	}
+	return lp, nil
+}
+
+// shutdown lets go of other edges' sessions, and hears of no more requests for
+// those of this one, which have ended.
+func (lp *longPoll) shutdown() {
+	lp.end()
+	lp.stop()
+}
+
+// serve answers a request (section 4 of the protocol). Whatever comes of it, the
+// status of HTTP is 200 and the real one stands in the body, unless the request
+// is not one of a client.
+func (lp *longPoll) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cache-Control", "no-store")
+	params, err := decodeQuery(r.URL.RawQuery)
+	if err != nil {
+		lp.srv.badQuery(w, r, err)
+		return
+	}
+	if !lp.srv.originAllowed(r) {
+		lp.srv.log.Info("refusing origin", "origin", r.Header.Get("Origin"))
+		answerStatus(w, 403)
+		return
+	}
+	switch r.Method {
+	case http.MethodGet:
+		lp.get(w, r, params)
+	case http.MethodPost:
+		lp.post(w, r, params)
+	case http.MethodOptions:
+		h.Set("Access-Control-Allow-Headers", strings.Join(r.Header["Access-Control-Request-Headers"], ", "))
+		h.Set("Access-Control-Allow-Methods", "get, post, options")
+		h.Set("Access-Control-Max-Age", "3600")
+	default:
+		w.WriteHeader(http.StatusBadRequest)
+	}
+}
+
+// get answers a poll, or begins a session.
+func (lp *longPoll) get(w http.ResponseWriter, r *http.Request, params Params) {
+	token, o, done, err := lp.owner(r, params)
+	switch {
+	case err != nil:
+		lp.refuse(w, r, err)
+		return
+	case o == nil:
+		lp.begin(w, r, params)
+		return
+	}
+	defer done()
+	// The server's own deadlines may be shorter than a poll lasts.
+	extendDeadlines(w, lp.opts.Window+lp.srv.opts.OutboxAge)
+	messages, state := lp.await(r.Context(), o)
+	switch {
+	case state == pollUnreadable:
+		lp.srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
+	case state == pollGone && lp.srv.isDraining():
+		answerPoll(w, 410, nil, token) // the client begins anew, elsewhere
+	case state == pollGone:
+		lp.begin(w, r, params)
+	case state == pollMessages:
+		answerPoll(w, 200, messages, token)
+	default:
+		answerPoll(w, 204, nil, token)
+	}
+}
+
+// await polls until there is something, the window ends, or the client leaves.
+func (lp *longPoll) await(ctx context.Context, o owner) ([]byte, pollState) {
+	ctx, cancel := context.WithTimeout(ctx, lp.opts.Window)
+	defer cancel()
+	get := mathrand.Uint64() //nolint:gosec // a name among the few of one session
+	for first := true; ; first = false {
+		messages, state := o.poll(ctx, get, first)
+		switch {
+		case state == pollSuperseded:
+			select {
+			case <-ctx.Done():
+			case <-lp.ctx.Done():
+			}
+			return nil, state
+		case state != pollAgain, ctx.Err() != nil, lp.ctx.Err() != nil:
+			return messages, state
+		}
+	}
+}
+
+// begin makes a session, after the same checks as a websocket's. The client
+// learns of it by the status 410.
+func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params) {
+	srv := lp.srv
+	if srv.isDraining() {
+		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		return
+	}
+	h := &Handshake{Params: params, Request: r}
+	if tokens := r.Header["X-Phoenix-Authtoken"]; srv.opts.AuthToken && len(tokens) > 0 {
+		h.Token, h.HasToken = tokens[0], true
+	}
+	version, err := versionOf(params)
+	if err != nil {
+		answerStatus(w, 403)
+		return
+	}
+	session, err := srv.connect(r, h)
+	switch {
+	case errors.Is(err, errConnectCrashed):
+		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
+		return
+	case err != nil:
+		srv.log.Info("refusing connection", "error", err)
+		answerStatus(w, 403)
+		return
+	}
+	s := &pollSession{lp: lp, id: newSessionID(), ip: lp.opts.ClientIP(r), turn: make(chan struct{}, 1), heard: srv.clock()}
+	s.conn.init(srv, s, version, session)
+	if err := lp.add(s); err != nil {
+		s.conn.cancel()
+		srv.stats.limited.Add(1)
+		srv.log.Warn("refusing connection", "error", err, "id", session.ID, "ip", s.ip)
+		answerStatus(w, 403)
+		return
+	}
+	srv.add(&s.conn)
+	srv.log.Debug("connected", s.conn.attrs("version", int(version), "transport", "longpoll")...)
+	token := pollToken{edge: lp.name, session: s.id, expires: time.Now().Add(tokenLife).Unix()}
+	answerPoll(w, 410, nil, lp.key.sign(token))
+}
+
+// post takes what a client sends.
+func (lp *longPoll) post(w http.ResponseWriter, r *http.Request, params Params) {
+	_, o, done, err := lp.owner(r, params)
+	switch {
+	case err != nil:
+		lp.refuse(w, r, err)
+		return
+	case o == nil:
+		answerStatus(w, 410)
+		return
+	}
+	defer done()
+	// A large body may come slowly.
+	extendDeadlines(w, lp.srv.opts.IdleTimeout)
+	body, err := readMessage(http.MaxBytesReader(w, r.Body, lp.opts.MaxBody))
+	if err != nil {
+		lp.srv.log.Info("refusing body", "error", err)
+		lp.srv.opts.ErrorPage(w, r, http.StatusBadRequest)
+		return
+	}
+	extendDeadlines(w, lp.opts.Window+lp.srv.opts.OutboxAge)
+	// What has come is handled, whether or not the client waits for that.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), lp.opts.Window)
+	defer cancel()
+	ndjson := slices.Equal(r.Header["Content-Type"], []string{"application/x-ndjson"})
+	if status := o.post(ctx, body, ndjson); status == statusNotText {
+		lp.srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
+	} else {
+		answerStatus(w, status)
+	}
+}
+
+func extendDeadlines(w http.ResponseWriter, by time.Duration) {
+	rc, until := http.NewResponseController(w), time.Now().Add(by)
+	// A ResponseWriter without deadlines needs none.
+	_, _ = rc.SetReadDeadline(until), rc.SetWriteDeadline(until)
+}
+
+// An owner has a session: this edge or another.
+type owner interface {
+	poll(ctx context.Context, get uint64, first bool) ([]byte, pollState)
+	post(ctx context.Context, body []byte, ndjson bool) int
+}
+
+// owner returns who has the session that the request's token names, nil if it
+// names none that may live. The header wins over the parameter. Unless there is
+// an error done must be called when the request has been answered.
+func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner, done func(), err error) {
+	token = params.Get("token")
+	if headers := r.Header["X-Phoenix-Longpoll-Token"]; len(headers) > 0 {
+		token = headers[0]
+	}
+	t, err := lp.key.verify(token, time.Now())
+	if err != nil {
+		return token, nil, nil, nil
+	}
+	if t.edge != lp.name {
+		o = &remoteSession{lp, t.edge, t.session}
+	} else if s := lp.session(t.session); s != nil {
+		o = s
+	} else {
+		return token, nil, nil, nil
+	}
+	lp.mu.Lock()
+	defer lp.mu.Unlock()
+	if lp.requests[t.session] >= maxRequests {
+		return token, nil, nil, errTooManyRequests
+	}
+	lp.requests[t.session]++
+	return token, o, func() {
+		lp.mu.Lock()
+		defer lp.mu.Unlock()
+		if lp.requests[t.session]--; lp.requests[t.session] == 0 {
+			delete(lp.requests, t.session)
+		}
+	}, nil
+}
+
+func (lp *longPoll) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	lp.srv.stats.limited.Add(1)
+	lp.srv.log.Warn("refusing request", "error", err, "ip", lp.opts.ClientIP(r))
+	lp.srv.opts.ErrorPage(w, r, http.StatusTooManyRequests)
+}
+
+func (lp *longPoll) session(id sessionID) *pollSession {
+	lp.mu.Lock()
+	defer lp.mu.Unlock()
+	return lp.sessions[id]
+}
+
+// add makes s one of the sessions, unless its user or address has too many.
+func (lp *longPoll) add(s *pollSession) error {
+	user := s.conn.session.ID
+	lp.mu.Lock()
+	defer lp.mu.Unlock()
+	switch {
+	case user != "" && lp.opts.SessionsPerUser >= 0 && lp.users[user] >= lp.opts.SessionsPerUser:
+		return errors.New("the user has too many sessions")
+	case lp.opts.SessionsPerIP >= 0 && lp.ips[s.ip] >= lp.opts.SessionsPerIP:
+		return errors.New("the address has too many sessions")
+	}
+	lp.sessions[s.id] = s
+	lp.users[user]++
+	lp.ips[s.ip]++
+	return nil
+}
+
+func (lp *longPoll) forget(s *pollSession) {
+	lp.mu.Lock()
+	defer lp.mu.Unlock()
+	delete(lp.sessions, s.id)
+	for _, c := range []struct {
+		counts map[string]int
+		key    string
+	}{{lp.users, s.conn.session.ID}, {lp.ips, s.ip}} {
+		if c.counts[c.key]--; c.counts[c.key] == 0 {
+			delete(c.counts, c.key)
+		}
+	}
+}
+
+// count returns how many sessions there are.
+func (lp *longPoll) count() int {
+	lp.mu.Lock()
+	defer lp.mu.Unlock()
+	return len(lp.sessions)
+}
+
+// answerPoll answers a GET. The messages are JSON strings, with commas.
+func answerPoll(w http.ResponseWriter, status int, messages []byte, token string) {
+	quoted, _ := json.Marshal(token) // a string
+	b := make([]byte, 0, len(messages)+len(quoted)+64)
+	b = append(b, `{"messages":[`...)
+	b = append(b, messages...)
+	b = append(b, `],"status":`...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, `,"token":`...)
+	b = append(b, quoted...)
+	answerJSON(w, append(b, '}'))
+}
+
+// answerStatus answers with a status alone.
+func answerStatus(w http.ResponseWriter, status int) {
+	answerJSON(w, fmt.Appendf(nil, `{"status":%d}`, status))
+}
+
+func answerJSON(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) //nolint:gosec // JSON by its type, and fails if the client has gone
+}
+
+// decodeBase64 decodes the standard alphabet, as phoenix.js writes it.
+func decodeBase64(line []byte) ([]byte, error) {
+	data := make([]byte, base64.StdEncoding.DecodedLen(len(line)))
+	n, err := base64.StdEncoding.Decode(data, line)
+	return data[:n:n], err
+}
