@@ -8,6 +8,7 @@
 //	chat.live.rooms.lobby    the stream's republished copy: what edges subscribe to
 //	chat.eph.rooms.lobby     events that are not stored
 //	chat.ctl.KIND            what edges tell each other, whatever the topic
+//	chat.p.WORD[.TOPIC]      what package presence tells itself on other edges
 //
 // A message's data is the event's payload, a JSON object. Its headers are
 //

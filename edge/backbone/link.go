@@ -80,6 +80,7 @@ type Link struct {
 	tasks sync.WaitGroup
 	close sync.Once
 	stats counters
+	asks  asks
 
 	mu     sync.RWMutex // guards what follows
 	routes map[*nats.Subscription]route
@@ -88,6 +89,8 @@ type Link struct {
 	store  *Store
 	lostAt time.Time // when the first of the connections was lost; zero if none is
 	stood  bool      // whether both connections ever stood
+
+	resyncs map[*func()]struct{} // of OnResync
 }
 
 var _ edge.Backbone = (*Link)(nil)
@@ -302,6 +305,7 @@ func (l *Link) reconcileSoon() {
 	if st != nil {
 		st.reconcileSoon()
 	}
+	l.resync()
 }
 
 // Connected says whether both connections stand.
