@@ -19,17 +19,15 @@ import (
 	"github.com/aristochat/aristochat/embedded"
 )
 
-// later says that a case needs what is not built yet: long-polling or
-// presence. No other case is left out.
+// later says that a case needs what is not built yet: long-polling. No other
+// case is left out.
 func later(c *conformance.Case) bool {
-	return c.Group == "longpoll" || c.Group == "presence" ||
-		strings.HasPrefix(c.ID, "origin-longpoll-") ||
-		c.ID == "cluster-longpoll-other-node" || c.ID == "shutdown-longpoll" ||
-		c.ID == "cluster-presence" || c.ID == "shutdown-presence"
+	return c.Group == "longpoll" || strings.HasPrefix(c.ID, "origin-longpoll-") ||
+		c.ID == "cluster-longpoll-other-node" || c.ID == "shutdown-longpoll"
 }
 
 // recorded and postponed count the cases, so that none gets lost.
-const recorded, postponed = 452, 61
+const recorded, postponed = 452, 45
 
 func loadTranscripts(t *testing.T) []conformance.Case {
 	t.Helper()
