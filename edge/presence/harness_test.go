@@ -130,7 +130,13 @@ func lossyEdge(t testing.TB, ns *embedded.Server, o *presence.Options, loses fun
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close(context.Background()) })
-	e := &edgeServer{link: &lossy{Link: l, loses: loses}, door: d}
+	return serve(t, &edgeServer{link: &lossy{Link: l, loses: loses}, door: d}, o)
+}
+
+// serve starts an edge on its link.
+func serve(t testing.TB, e *edgeServer, o *presence.Options) *edgeServer {
+	t.Helper()
+	var err error
 	if e.Server, err = edge.New(e.link, &edge.Options{Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
