@@ -10,3 +10,6 @@ func (o Options) Quick() *Options {
 	o.linger = 500 * time.Millisecond
 	return &o
 }
+
+// Linger sets how long a room without channels is followed.
+func (o *Options) Linger(d time.Duration) { o.linger = d }

@@ -154,6 +154,14 @@ func serve(t testing.TB, e *edgeServer, o *presence.Options) *edgeServer {
 	return e
 }
 
+// trackMany has one client track n keys.
+func (e *edgeServer) trackMany(t testing.TB, topic string, n int) *client {
+	t.Helper()
+	c := e.dial(t, topic, `{}`)
+	c.ask("many", `{"key":"user-","n":%d}`, n)
+	return c
+}
+
 // kill ends an edge without a word to the others.
 func (e *edgeServer) kill(t testing.TB) {
 	t.Helper()
@@ -210,6 +218,12 @@ func (r *room) Handle(ctx context.Context, s *edge.Socket, m *edge.Message) (*ed
 		err = r.who.Update(s, key, w.meta())
 	case "untrack":
 		err = r.who.Untrack(s, key)
+	case "many": // N keys at once
+		for i := range w.N {
+			if err := r.who.Track(s, fmt.Sprintf("%s%06d", key, i), map[string]any{"online_at": 1795353650, "status": "here"}); err != nil {
+				return nil, err
+			}
+		}
 	case presence.EventList:
 		return r.who.Handle(ctx, s, m)
 	}
@@ -247,7 +261,25 @@ func (e *edgeServer) dial(t testing.TB, topic, params string) *client {
 	return c
 }
 
+// idle connects and joins nothing yet.
+func (e *edgeServer) idle(t testing.TB) *client {
+	t.Helper()
+	c, err := e.connect(t, "t:x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func (e *edgeServer) tryDial(t testing.TB, topic, params string) (*client, error) {
+	c, err := e.connect(t, topic)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.tryJoin(params)
+}
+
+func (e *edgeServer) connect(t testing.TB, topic string) (*client, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ws, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(e.http.URL, "http")+"/socket/websocket?vsn=2.0.0", nil)
@@ -258,7 +290,7 @@ func (e *edgeServer) tryDial(t testing.TB, topic, params string) (*client, error
 	t.Cleanup(func() { ws.CloseNow() })
 	c := &client{t: t, ws: ws, topic: topic, now: newView(false), old: newView(true), replies: map[string]json.RawMessage{}, more: make(chan struct{})}
 	go c.read()
-	return c, c.tryJoin(params)
+	return c, nil
 }
 
 func (c *client) read() {
