@@ -2,7 +2,6 @@ package presence
 
 import (
 	"encoding/hex"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -240,7 +239,7 @@ func (r *room) repairLocked(e edgeID, wanted uint64, spread time.Duration) {
 		return
 	}
 	rp.armed = true
-	wait := rand.N(spread + 1)
+	wait := upTo(spread)
 	if next := time.Until(rp.last.Add(repairEvery)); next > wait {
 		wait = next
 	}

@@ -376,7 +376,7 @@ func randomFaults(t *testing.T, rng *rand.Rand) {
 // withoutRefs is what people are, whatever their refs.
 func withoutRefs(s string) string {
 	var lines []string
-	for _, line := range strings.Split(s, "\n") {
+	for line := range strings.SplitSeq(s, "\n") {
 		words := strings.Fields(line)
 		for i := range words {
 			words[i], _, _ = strings.Cut(words[i], "/")

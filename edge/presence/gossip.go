@@ -185,7 +185,7 @@ func (t *Tracker) run() {
 			t.sayDigest()
 			digests.Reset(jitter(t.opts.digest))
 		case <-t.announce:
-			soon.Reset(rand.N(t.opts.DeadAfter/16 + 1))
+			soon.Reset(upTo(t.opts.DeadAfter / 16))
 		case <-soon.C:
 			t.sayDigest()
 		case <-t.resync:
@@ -200,8 +200,13 @@ func (t *Tracker) run() {
 	}
 }
 
-// jitter keeps edges from speaking all at once.
-func jitter(d time.Duration) time.Duration { return d*9/10 + rand.N(d/10+1) }
+// upTo is a random wait: edges should not speak all at once.
+func upTo(d time.Duration) time.Duration {
+	return rand.N(d + 1) //nolint:gosec // a wait, not a secret
+}
+
+// jitter is about d, and never more.
+func jitter(d time.Duration) time.Duration { return d*9/10 + upTo(d/10) }
 
 // work does the jobs of those who must not block, until Close.
 func (t *Tracker) work() {
@@ -294,9 +299,9 @@ func (t *Tracker) catchUp() {
 	t.freeze()
 	t.sayDigest()
 	rooms := t.all()
-	spread := time.Duration(len(rooms))*repairPace + 1
+	spread := time.Duration(len(rooms)) * repairPace
 	for _, r := range rooms {
-		time.AfterFunc(rand.N(spread), r.askAgain)
+		time.AfterFunc(upTo(spread), r.askAgain)
 	}
 }
 

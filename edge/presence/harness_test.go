@@ -418,7 +418,7 @@ func (c *client) shows(want string) {
 
 func shown(p people) string {
 	var all []string
-	for _, line := range strings.Split(strings.TrimSpace(p.String()), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(p.String()), "\n") {
 		if line != "" {
 			key, metas, _ := strings.Cut(line, ":")
 			all = append(all, fmt.Sprintf("%s:%d", key, len(strings.Fields(metas))))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"unicode/utf8"
 )
@@ -22,9 +23,7 @@ type Item struct {
 // MarshalJSON implements [json.Marshaler].
 func (i *Item) MarshalJSON() ([]byte, error) {
 	members := make(map[string]any, len(i.Extra)+1)
-	for name, v := range i.Extra {
-		members[name] = v
-	}
+	maps.Copy(members, i.Extra)
 	members["metas"] = i.Metas
 	return marshal(members)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -271,7 +272,7 @@ func TestBurst(t *testing.T) {
 	for range n {
 		<-done
 	}
-	for _, c := range append(clients, first) {
+	for _, c := range slices.Concat(clients, []*client{first}) {
 		c.await("everybody", func() bool { return len(c.now.state) == n && len(c.old.state) == n })
 	}
 	if got := len(first.drain()); got > n/2 {

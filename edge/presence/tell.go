@@ -48,9 +48,9 @@ func (r *room) wakeLocked(in time.Duration) {
 
 // Windows of rooms that never rest, and of those that are counted.
 const (
-	restless    = 10 // tellings in a row
-	restlessMin = 250 * time.Millisecond
-	countWindow = time.Second
+	restless       = 10 // tellings in a row
+	restlessWindow = 250 * time.Millisecond
+	countWindow    = time.Second
 )
 
 func (r *room) windowLocked() time.Duration {
@@ -60,7 +60,7 @@ func (r *room) windowLocked() time.Duration {
 	w := r.t.opts.Window
 	w += w * time.Duration(min(len(r.state.byKey), 500)) / 250
 	if r.streak >= restless {
-		w = max(w, restlessMin)
+		w = max(w, restlessWindow)
 	}
 	return w
 }
