@@ -4,7 +4,7 @@ import "time"
 
 // Quick makes what takes seconds take a tenth.
 func (o Options) Quick() *Options {
-	o.DeadAfter = 800 * time.Millisecond
+	o.DeadAfter = 1200 * time.Millisecond
 	o.Grace = 400 * time.Millisecond
 	o.digest = 500 * time.Millisecond
 	o.linger = 500 * time.Millisecond
