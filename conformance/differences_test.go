@@ -59,7 +59,7 @@ var differences = []difference{
 			"v2-binary-bad-utf8-event", "v2-binary-intercepted", "mixed-binary-broadcast-v1-member", "v1-end-stop-bad",
 			"v2-end-stop-bad", "v2-end-crash", "v1-end-exit-normal", "v2-end-exit-normal", "v1-end-bad-return",
 			"v1-end-bad-reply", "v2-end-bad-reply", "v1-unknown-event-lobby", "v2-unknown-event-lobby",
-			"v1-reserved-events", "v2-reserved-events",
+			"v1-reserved-events", "v2-reserved-events", "v2-presence-untrack", "v2-presence-crash",
 		},
 	},
 	{
@@ -95,8 +95,12 @@ var differences = []difference{
 			"v1-heartbeat-other-topic", "v1-leave-twice", "v1-leave-rejoin", "v1-leave-others-stay",
 			"v1-leave-other-topic-stays", "v1-end-stop", "v1-end-stop-reply", "v1-end-stop-shutdown-reason",
 			"v1-end-stop-bad", "v1-end-exit-normal", "v1-end-bad-return", "v1-end-bad-reply", "v1-unknown-event-lobby",
-			"v1-reserved-events",
+			"v1-reserved-events", "mixed-presence-v1-v2",
 		},
+	},
+	{
+		improvement, "a member who joins again is told of in one presence_diff, as an update is: it never appears to leave",
+		both(joinedDiffs(13, 14), joinedDiffs(17, 12)), []string{"v2-presence-rejoin"},
 	},
 	{
 		improvement, "sockets without channels are drained like all others", closedWith(1012), []string{"shutdown-not-joined"},
@@ -336,5 +340,48 @@ func topicTooLong(c *conformance.Case) {
 		case s.Recv != nil:
 			*s = received(fmt.Sprintf(`[null,"2",%q,"phx_reply",%s]`, topic, unmatched))
 		}
+	}
+}
+
+// joinedDiffs makes one presence_diff of those at steps i and j, in the place
+// of the first. The other place is a pause.
+func joinedDiffs(i, j int) edit {
+	return func(c *conformance.Case) {
+		type diff struct {
+			Joins  map[string]json.RawMessage `json:"joins"`
+			Leaves map[string]json.RawMessage `json:"leaves"`
+		}
+		var frame, other []json.RawMessage
+		var d, more diff
+		mustUnmarshal(string(*c.Steps[i].Recv), &frame)
+		mustUnmarshal(string(*c.Steps[j].Recv), &other)
+		mustUnmarshal(string(frame[4]), &d)
+		mustUnmarshal(string(other[4]), &more)
+		maps.Copy(d.Joins, more.Joins)
+		maps.Copy(d.Leaves, more.Leaves)
+		frame[4], _ = json.Marshal(d) // of what was JSON before
+		text, _ := json.Marshal(frame)
+		step := received(string(text))
+		step.Conn = c.Steps[i].Conn
+		c.Steps[i], c.Steps[j] = step, conformance.Step{WaitMS: 1}
+
+		c.Dynamic = slices.Clone(c.Dynamic)
+		for k := range c.Dynamic {
+			if d := &c.Dynamic[k]; d.Step == j {
+				d.Step = i
+			}
+			if same := c.Dynamic[k].SameAs; same != nil && same.Step == j {
+				moved := *same
+				moved.Step = i
+				c.Dynamic[k].SameAs = &moved
+			}
+		}
+	}
+}
+
+// mustUnmarshal reads what is part of a recording.
+func mustUnmarshal(text string, v any) {
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		panic(err)
 	}
 }

@@ -218,6 +218,7 @@ func (s *Socket) finish(end *endError) {
 			s.announce(protocol.EventClose)
 		}
 	}
+	s.runOnEnd()
 	s.terminate(end.reason)
 	s.mu.Lock()
 	s.state = silent

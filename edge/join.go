@@ -181,4 +181,5 @@ func (s *Socket) discard() {
 	for _, t := range rest {
 		s.conn.took(-t.size())
 	}
+	s.runOnEnd()
 }

@@ -195,13 +195,7 @@ func (srv *Server) broadcast(ctx context.Context, rt *route, topic, event string
 	if err := srv.backbone.Publish(ctx, topic, e); err != nil {
 		return fmt.Errorf("broadcasting %q: %w", event, err)
 	}
-	srv.roomsMu.Lock()
-	r := srv.rooms[topic]
-	srv.roomsMu.Unlock()
-	if r == nil {
-		return nil
-	}
-	return r.send(srv, &Delivery{Event: e}, except)
+	return srv.sendLocal(topic, e, except)
 }
 
 // deliver takes an event from the backbone. Members with whom something is

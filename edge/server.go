@@ -28,9 +28,10 @@ type Server struct {
 	serials atomic.Uint64
 	wg      sync.WaitGroup // connections and the sweep
 
-	mu       sync.Mutex // guards what follows
-	conns    map[*conn]struct{}
-	draining bool
+	mu         sync.Mutex // guards what follows
+	conns      map[*conn]struct{}
+	draining   bool
+	onShutdown []func()
 
 	roomsMu sync.Mutex // guards rooms and their refs
 	rooms   map[string]*room
@@ -110,8 +111,12 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.mu.Lock()
 	first := !srv.draining
 	srv.draining = true
+	before := srv.onShutdown
 	srv.mu.Unlock()
 	if first {
+		for _, f := range before {
+			f()
+		}
 		close(srv.quit)
 		srv.close()
 	}

@@ -31,6 +31,8 @@ type Socket struct {
 	running bool // a goroutine handles the inbox
 	inbox   []task
 	cancel  context.CancelFunc // of the running handler
+	onEnd   []func()
+	gone    bool // onEnd has been called
 
 	member member // guarded by its room
 }

@@ -6,15 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/aristochat/aristochat/edge"
+	"github.com/aristochat/aristochat/edge/presence"
 )
 
 // lobby is lobby:*. Its topic decides what a join does, the event what a
 // message does.
 type lobby struct {
 	server *edge.Server
+	who    *presence.Tracker
 }
 
 func (l *lobby) Join(_ context.Context, s *edge.Socket, params edge.Payload) (any, error) {
@@ -33,6 +36,10 @@ func (l *lobby) Join(_ context.Context, s *edge.Socket, params edge.Payload) (an
 		s.Do(func(context.Context) error {
 			return s.Push("greeting", map[string]any{"hello": s.Assigns()})
 		})
+		return nil, nil
+	}
+	if strings.HasPrefix(s.Topic(), "lobby:presence") {
+		s.Do(func(context.Context) error { return l.track(s) })
 		return nil, nil
 	}
 	return map[string]any{"welcome": s.Topic(), "params": echoed(params)}, nil
@@ -90,6 +97,13 @@ func (l *lobby) Handle(ctx context.Context, s *edge.Socket, m *edge.Message) (*e
 		return edge.OK(nil), nil
 	case "push_bin":
 		return nil, crashIf(s.Push("bin", edge.Binary{0x00, 0x01, 0xfe, 0xff}))
+
+	case "update":
+		return okUnless(l.update(s, m))
+	case "untrack":
+		return okUnless(l.who.Untrack(s, username(s)))
+	case "list":
+		return l.list(ctx, s)
 
 	case "whoami":
 		return edge.OK(map[string]any{"username": s.Assigns(), "topic": s.Topic(), "id": s.ID()}), nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/embedded"
 )
 
@@ -120,7 +121,8 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.edge.Channel("rooms:*", func() edge.Channel { return room{} })
-	s.edge.Channel("lobby:*", func() edge.Channel { return &lobby{server: s.edge} })
+	who := presence.New(s.edge, nil)
+	s.edge.Channel("lobby:*", func() edge.Channel { return &lobby{server: s.edge, who: who} })
 	if s.listener, err = net.Listen("tcp", cmp.Or(cfg.Listen, "127.0.0.1:0")); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@
 //	chat.eph.rooms.lobby     events that are not stored
 //	chat.ctl.KIND            what edges tell each other, whatever the topic
 //	chat.ctl.edge.NAME       what one edge asks another; the answer goes to _INBOX_EDGE.>
+//	chat.p.WORD[.TOPIC]      what package presence tells itself on other edges
 //
 // A message's data is the event's payload, a JSON object. Its headers are
 //

@@ -82,6 +82,7 @@ type Link struct {
 	tasks sync.WaitGroup
 	close sync.Once
 	stats counters
+	asks  asks
 
 	mu     sync.RWMutex // guards what follows
 	routes map[*nats.Subscription]route
@@ -90,6 +91,8 @@ type Link struct {
 	store  *Store
 	lostAt time.Time // when the first of the connections was lost; zero if none is
 	stood  bool      // whether both connections ever stood
+
+	resyncs map[*func()]struct{} // of OnResync
 }
 
 var _ edge.Backbone = (*Link)(nil)
@@ -305,6 +308,7 @@ func (l *Link) reconcileSoon() {
 	if st != nil {
 		st.reconcileSoon()
 	}
+	l.resync()
 }
 
 // Connected says whether both connections stand.

@@ -119,6 +119,7 @@ func (s subjects) in(tail string) string        { return s.prefix + ".in." + tai
 func (s subjects) live(tail string) string      { return s.prefix + ".live." + tail }
 func (s subjects) ephemeral(tail string) string { return s.prefix + ".eph." + tail }
 func (s subjects) control(kind string) string   { return s.prefix + ".ctl." + kind }
+func (s subjects) presence(word string) string  { return s.prefix + ".p." + word }
 
 // edge is the subject of requests to one edge.
 func (s subjects) edge(name string) (string, error) {

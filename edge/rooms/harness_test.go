@@ -127,7 +127,8 @@ type client struct {
 	v1    bool
 	topic string
 	refs  int
-	queue []frame // what came before a reply that was waited for
+	queue []frame    // what came before a reply that was waited for
+	who   chan frame // if not nil, where presence goes; most tests are not about it
 	t     testing.TB
 }
 
@@ -235,8 +236,20 @@ func (c *client) sendRef(ctx context.Context, ref, event, payload string) error 
 	return c.ws.Write(ctx, websocket.MessageText, []byte(text))
 }
 
-// read returns the next frame.
-func (c *client) read(ctx context.Context) (f frame, err error) {
+// read returns the next frame that is not about presence.
+func (c *client) read(ctx context.Context) (frame, error) {
+	for {
+		f, err := c.readAny(ctx)
+		if err != nil || !strings.HasPrefix(f.Event, "presence_") {
+			return f, err
+		}
+		if c.who != nil {
+			c.who <- f
+		}
+	}
+}
+
+func (c *client) readAny(ctx context.Context) (f frame, err error) {
 	_, data, err := c.ws.Read(ctx)
 	if err != nil {
 		return f, err

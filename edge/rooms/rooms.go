@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aristochat/aristochat/edge"
+	"github.com/aristochat/aristochat/edge/presence"
 )
 
 // Options tune the rooms. A nil *Options is valid.
@@ -22,6 +23,11 @@ type Options struct {
 	// NoHistory has messages passed on without storing them: at most once, no
 	// sequence, no past.
 	NoHistory bool
+	// NoPresence has nobody told who is in a room. Otherwise the server's
+	// backbone must be a presence.Network.
+	NoPresence bool
+	// Presence tunes who is told what of whom. Nil is valid.
+	Presence *presence.Options
 }
 
 // Bounds of what clients may choose.
@@ -66,31 +72,48 @@ func Serve(srv *edge.Server, o *Options) {
 			edge.Check(func(e edge.Event) error { return checkForeign(e, limit) }),
 		}
 	}
-	srv.Channel("rooms:*", func() edge.Channel { return &room{maxBody: limit, history: !o.NoHistory} }, opts...)
+	var who *presence.Tracker
+	if !o.NoPresence {
+		who = presence.New(srv, o.Presence)
+	}
+	srv.Channel("rooms:*", func() edge.Channel { return &room{maxBody: limit, history: !o.NoHistory, who: who} }, opts...)
 }
 
 // A room is one member's place in a room.
 type room struct {
 	maxBody int
 	history bool
+	who     *presence.Tracker // nil if nobody is told
 	user    string
 	typed   time.Time // when a typing notice was last passed on
+	meta    meta      // as tracked
 }
 
 // Join lets everybody in.
-func (r *room) Join(_ context.Context, s *edge.Socket, _ edge.Payload) (any, error) {
+func (r *room) Join(_ context.Context, s *edge.Socket, params edge.Payload) (any, error) {
 	r.user, _ = s.Assigns().(string)
+	if r.who != nil {
+		r.appear(s, params)
+	}
 	return nil, nil
 }
 
-// Handle answers chat_msg and typing. What cannot be understood is answered
-// with an error, and the room lives on.
+// Handle answers chat_msg, typing, and what concerns presence. What cannot be
+// understood is answered with an error, and the room lives on.
 func (r *room) Handle(ctx context.Context, s *edge.Socket, m *edge.Message) (*edge.Reply, error) {
 	switch m.Event {
 	case "chat_msg":
 		return r.say(ctx, s, m.Payload)
 	case "typing":
 		return r.typing(ctx, s, m.Payload)
+	}
+	if r.who != nil {
+		switch m.Event {
+		case "presence":
+			return r.change(s, m.Payload)
+		case presence.EventList:
+			return r.who.Handle(ctx, s, m)
+		}
 	}
 	return nil, edge.Refuse(fmt.Sprintf("unknown event %q", m.Event))
 }
