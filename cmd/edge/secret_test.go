@@ -121,7 +121,7 @@ func TestLongPollingCluster(t *testing.T) {
 	if got := longPolled(t, b, "POST", s.Token, `["1","1","rooms:lobby","phx_join",{}]`); got.Status != 200 {
 		t.Errorf("a join through the other edge: %+v, want 200", got)
 	}
-	if got := longPolled(t, b, "GET", s.Token, ""); got.Status != 200 || len(got.Messages) != 1 || !strings.Contains(got.Messages[0], `"status":"ok"`) {
+	if got := longPolled(t, b, "GET", s.Token, ""); got.Status != 200 || len(got.Messages) == 0 || !strings.Contains(got.Messages[0], `"status":"ok"`) {
 		t.Errorf("a poll of the other edge: %+v, want the reply", got)
 	}
 	if got := longPolled(t, c, "POST", s.Token, "[]"); got.Status != 410 {
