@@ -86,7 +86,7 @@ func (t *Tracker) hear(data []byte) *packet {
 // hearBye keeps an edge's users for the grace.
 func (t *Tracker) hearBye(e edgeID) {
 	t.mu.Lock()
-	p := t.peers[e]
+	p := t.peers[e] // hear has seen to it
 	p.gone, p.last = true, time.Now()
 	t.mu.Unlock()
 	delete(t.digests, e)

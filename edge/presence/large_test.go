@@ -91,6 +91,14 @@ func TestPages(t *testing.T) {
 	if err := json.Unmarshal(c.ask("presence_list", `{"after":"zzz"}`), &behind); err != nil || len(behind.Presences) != 0 || behind.Next != nil {
 		t.Errorf("behind the last key are %v (%v)", behind.Presences, err)
 	}
+	var none, rest page
+	c.ask("track", `{"key":""}`)
+	if err := json.Unmarshal(c.ask("presence_list", `{"limit":1}`), &none); err != nil || none.Next == nil || *none.Next != "k000" {
+		t.Errorf("the page with the empty key is %+v (%v), want it to go on after k000", none, err)
+	}
+	if err := json.Unmarshal(c.ask("presence_list", `{"after":"k128"}`), &rest); err != nil || len(rest.Presences) != 1 || rest.Next != nil {
+		t.Errorf("the last page is %+v (%v), want one key", rest, err)
+	}
 	if r, err := c.call("presence_list", `{"limit":"many"}`); err != nil || r.Status != "error" {
 		t.Errorf("a limit that is no number: %s %s %v", r.Status, r.Response, err)
 	}

@@ -253,6 +253,9 @@ func (r *room) page(after string, limit int) (groups []group, count int, next *s
 		r.sortedAt = time.Now()
 	}
 	i := 0
+	if len(r.sorted) > 0 && r.sorted[0] == "" {
+		limit++ // a page that ends with the empty key would be followed by itself
+	}
 	if after != "" {
 		var found bool
 		if i, found = slices.BinarySearch(r.sorted, after); found {

@@ -72,7 +72,7 @@ func (r *room) greet(s *edge.Socket) {
 	now := r.canGreetLocked()
 	r.mu.Unlock()
 	if now {
-		r.tell()
+		go r.tell() // Fetch may take its time, and the channel has more to do
 	}
 }
 
@@ -105,6 +105,9 @@ func (r *room) tell() {
 	for r.ready && !r.closed && !r.t.closed.Load() {
 		isDue := !r.due.IsZero() && !time.Now().Before(r.due)
 		if !isDue && (len(r.waiting) == 0 || !r.canGreetLocked()) {
+			if !r.due.IsZero() {
+				r.wakeLocked(time.Until(r.due))
+			}
 			return
 		}
 		n := r.noticeLocked(isDue)
