@@ -2,10 +2,15 @@ package presence_test
 
 import (
 	"context"
+	"fmt"
+	"log"
+	"log/slog"
 	"time"
 
 	"github.com/aristochat/aristochat/edge"
+	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/edge/presence"
+	"github.com/aristochat/aristochat/embedded"
 )
 
 // lounge is a channel whose members see each other.
@@ -29,8 +34,27 @@ func (l *lounge) Handle(ctx context.Context, s *edge.Socket, m *edge.Message) (*
 }
 
 func ExampleTracker() {
-	var srv *edge.Server // from edge.New, over a backbone.Link
+	ctx := context.Background()
+	nats, err := embedded.Start(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer nats.Shutdown()
+	link, err := backbone.Connect(ctx, &backbone.Options{Server: nats, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer link.Close(ctx)
+	srv, err := edge.New(link, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer srv.Shutdown(ctx)
 
 	who := presence.New(srv, nil)
 	srv.Channel("lounge:*", func() edge.Channel { return &lounge{who} })
+
+	list, err := who.List(ctx, "lounge:main")
+	fmt.Println(len(list), err)
+	// Output: 0 <nil>
 }
