@@ -78,7 +78,7 @@ class Edge {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1")
   await once(server, "listening")
   const {port} = server.address()
