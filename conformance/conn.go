@@ -20,7 +20,7 @@ type conn struct {
 
 	out      []byte       // frames of consecutive send steps; they leave in one write
 	closing  atomic.Bool  // a close frame was sent, or is about to be
-	lastSent atomic.Int64 // Unix nanoseconds
+	lastSent atomic.Int64 // nanoseconds since began
 
 	ended bool   // the end of the connection was taken from events
 	late  []want // optional frames that may still come
@@ -50,7 +50,7 @@ func (e event) isEOF() bool {
 // newConn takes over a connection after its handshake.
 func newConn(c net.Conn, r *bufio.Reader) *conn {
 	ws := &conn{net: c, events: make(chan event, 64), done: make(chan struct{})}
-	ws.lastSent.Store(time.Now().UnixNano())
+	ws.lastSent.Store(int64(time.Since(began)))
 	go ws.read(r)
 	return ws
 }
@@ -59,7 +59,7 @@ func (c *conn) read(r *bufio.Reader) {
 	var in inflater
 	for {
 		f, err := readFrame(r)
-		idle := time.Since(time.Unix(0, c.lastSent.Load()))
+		idle := time.Since(began) - time.Duration(c.lastSent.Load())
 		if err == nil && f.RSV == rsv1 && f.Fin && (f.Opcode == opText || f.Opcode == opBinary) {
 			f.Data, err = in.inflate(f.Data)
 		}
@@ -93,10 +93,13 @@ func (c *conn) flush() {
 	}
 }
 
+// began is where a clock begins that nobody sets.
+var began = time.Now()
+
 // write sends b. It does not report an error: the server may have closed the
 // connection by now, and what it sent before tells more.
 func (c *conn) write(b []byte) {
-	c.lastSent.Store(time.Now().UnixNano())
+	c.lastSent.Store(int64(time.Since(began)))
 	_ = c.net.SetWriteDeadline(time.Now().Add(patience))
 	_, _ = c.net.Write(b)
 }

@@ -335,7 +335,7 @@ func entriesOf(body []byte, ndjson bool) ([]entry, error) {
 	}
 	var entries []entry
 	for line := range bytes.SplitSeq(body, []byte("\n")) {
-		line = bytes.TrimSuffix(line, []byte("\r"))
+		line = bytes.TrimRight(line, "\r") // encoding/base64 would pass over them
 		if len(line) == 0 {
 			continue
 		}

@@ -31,6 +31,7 @@ type config struct {
 	LongPoll    string        `name:"longpoll" group:"clients" default:"on" enum:"on,off" placeholder:"HOW" help:"Long-polling for clients whose network lets no websocket through: on or off. (default on)"`
 	Secret      string        `group:"clients" placeholder:"TEXT" help:"What all edges of a cluster know and nobody else: 16 bytes or more. Long-polling needs it. An edge with its own NATS makes one and keeps it with its data."`
 	SecretFile  string        `group:"clients" placeholder:"FILE" help:"File with the secret: other users of the machine can read flags."`
+	DeadAfter   time.Duration `group:"clients" default:"8s" placeholder:"TIME" help:"How long another edge may be silent before its users are taken to be gone. (default 8s)"`
 	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long clients may take to leave at the end. (default 10s)"`
 
 	NATS          []string `name:"nats" group:"nats" placeholder:"URL" help:"NATS servers of one cluster, such as nats://a:4222,nats://b:4222. Without it NATS runs in this process."`
@@ -163,6 +164,9 @@ func (c *config) check() error {
 		if err := checkAddress(c.NATSListen); err != nil {
 			return fmt.Errorf("--nats-listen: %w", err)
 		}
+	}
+	if c.DeadAfter < time.Second {
+		return fmt.Errorf("--dead-after: %v is less than a second", c.DeadAfter)
 	}
 	if c.Drain < 0 {
 		return fmt.Errorf("--drain: %v is negative", c.Drain)

@@ -83,6 +83,7 @@ func TestBadUsage(t *testing.T) {
 		{"port too large", []string{"--listen", ":70000"}, "", []string{"70000", "65535"}},
 		{"nats-listen", []string{"--nats-listen", "x"}, "", []string{"--nats-listen", "HOST:PORT"}},
 		{"drain", []string{"--drain", "soon"}, "", []string{"--drain", "soon"}},
+		{"hasty", []string{"--dead-after", "10ms"}, "", []string{"--dead-after", "less than a second"}},
 		{"negative drain", []string{"--drain=-1s"}, "", []string{"--drain", "negative"}},
 		{"origin", []string{"--allow-origin", "example.com"}, "", []string{"--allow-origin", "example.com", "//host"}},
 		{"origin any and more", []string{"--allow-origin", "any,//example.com"}, "", []string{"--allow-origin", "stand alone"}},

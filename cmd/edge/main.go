@@ -20,6 +20,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
 )
 
@@ -154,7 +155,10 @@ func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	rooms.Serve(srv, &rooms.Options{NoHistory: cfg.History == "off"})
+	rooms.Serve(srv, &rooms.Options{
+		NoHistory: cfg.History == "off",
+		Presence:  &presence.Options{DeadAfter: cfg.DeadAfter},
+	})
 	return srv, nil
 }
 
