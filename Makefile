@@ -1,6 +1,6 @@
 # The words of daily work. CI runs the same steps, all of them: .ci/run
 
-.PHONY: all build fmt lint test fuzz bench js ci
+.PHONY: all build fmt lint test fuzz bench browser js ci
 
 all: fmt lint test
 
@@ -21,6 +21,9 @@ fuzz: # longer: FUZZTIME=10m make fuzz
 
 bench:
 	BENCHTIME=1s .ci/run bench
+
+browser: # installs Chromium (apt-get) if it is missing
+	.ci/run browser
 
 js:
 	.ci/run js
