@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -104,6 +105,8 @@ type longPoll struct {
 	ctx  context.Context // ends when the server shuts down
 	end  context.CancelFunc
 	stop func() // ends the subscription to what other edges ask
+
+	warned atomic.Int64 // when a token was last called strange
 
 	mu       sync.Mutex // guards what follows
 	sessions map[sessionID]*pollSession
@@ -322,6 +325,16 @@ type owner interface {
 	post(ctx context.Context, body []byte, ndjson bool) int
 }
 
+// strange says, once a minute at most, that a client came with a token that
+// nobody here can have signed: clients of edges that do not share a secret would
+// begin anew for ever, and nothing else would tell why.
+func (lp *longPoll) strange(err error) {
+	last, now := lp.warned.Load(), lp.srv.clock()
+	if (last == 0 || now-last > int64(time.Minute)) && lp.warned.CompareAndSwap(last, now) {
+		lp.srv.log.Warn("a client has a session token that is not valid here; do all edges have the same secret?", "error", err)
+	}
+}
+
 // owner returns who has the session that the request's token names, nil if it
 // names none that may live. The header wins over the parameter. Unless there is
 // an error done must be called when the request has been answered.
@@ -332,6 +345,9 @@ func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner
 	}
 	t, err := lp.key.verify(token, time.Now())
 	if err != nil {
+		if token != "" {
+			lp.strange(err)
+		}
 		return token, nil, nil, nil
 	}
 	if t.edge != lp.name {
