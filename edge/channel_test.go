@@ -408,6 +408,17 @@ func TestMaxChannels(t *testing.T) {
 		← ["6","6","t:3","phx_reply",{"status":"ok","response":{}}]`)
 }
 
+// What a channel would keep of a join, and repeat for ever, is bounded.
+func TestLongRef(t *testing.T) {
+	c := single(t, nil, probes).v2(t)
+	long := quote(strings.Repeat("j", 1023))
+	c.send(`[%s,"1","t:a","phx_join",{}]`, long)
+	c.want(fmt.Sprintf(`[%s,"1","t:a","phx_reply",{"status":"error","response":{"reason":"ref too long"}}]`, long))
+	c.send(`["1",%s,"t:a","phx_join",{}]`, long)
+	c.want(fmt.Sprintf(`["1",%s,"t:a","phx_reply",{"status":"error","response":{"reason":"ref too long"}}]`, long))
+	c.join("2", "t:a")
+}
+
 // Members on two edges get what is broadcast on either, each once, in the
 // order of its publisher.
 func TestTwoEdges(t *testing.T) {

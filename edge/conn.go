@@ -1,10 +1,13 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -24,6 +27,7 @@ type conn struct {
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
+	slowed atomic.Bool // whether it is closed since its client does not read
 
 	mu       sync.Mutex         // guards what follows
 	channels map[string]*Socket // by topic
@@ -80,7 +84,21 @@ func (c *conn) decode(isBinary bool, data []byte) (protocol.Message, error) {
 	if isBinary && c.version == protocol.V1 && !utf8.Valid(data) {
 		return protocol.Message{}, errors.New("invalid UTF-8")
 	}
-	return protocol.DecodeClient(c.version, isBinary, data)
+	m, err := protocol.DecodeClient(c.version, isBinary, data)
+	if err == nil && len(data) > 2*sizeOf(&m) {
+		// Little of the frame was of use; the rest must not wait with it.
+		m.JoinRef, m.Ref = cloneRef(m.JoinRef), cloneRef(m.Ref)
+		m.Topic, m.RawTopic = strings.Clone(m.Topic), strings.Clone(m.RawTopic)
+		m.Event, m.RawEvent = strings.Clone(m.Event), strings.Clone(m.RawEvent)
+		m.Payload = bytes.Clone(m.Payload)
+	}
+	return m, err
+}
+
+// sizeOf is what a message costs that waits for a handler.
+func sizeOf(m *protocol.Message) int {
+	return inboxMessage + len(m.Payload) + len(m.JoinRef) + len(m.Ref) +
+		len(m.Topic) + len(m.RawTopic) + len(m.Event) + len(m.RawEvent)
 }
 
 // end begins the end: the transport closes, and the channels are told.
@@ -217,10 +235,7 @@ func (c *conn) send(f frame, now int64) {
 
 // slow ends a connection whose client does not read.
 func (c *conn) slow(what string) {
-	c.mu.Lock()
-	first := c.ended == nil
-	c.mu.Unlock()
-	if !first {
+	if c.isEnded() || !c.slowed.CompareAndSwap(false, true) {
 		return
 	}
 	c.srv.stats.slowClients.Add(1)

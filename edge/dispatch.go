@@ -25,7 +25,7 @@ func (c *conn) receive(m protocol.Message) {
 	}
 	c.joins = append(c.joins, m)
 	first := len(c.joins) == 1
-	c.inbox += inboxMessage + len(m.Payload)
+	c.inbox += sizeOf(&m)
 	if first {
 		c.live++ // until runJoins ends
 	}
@@ -49,7 +49,7 @@ func (c *conn) runJoins() {
 		c.mu.Unlock()
 
 		c.dispatch(m)
-		c.took(-inboxMessage - len(m.Payload))
+		c.took(-sizeOf(&m))
 
 		c.mu.Lock()
 		if len(c.joins) > 0 {

@@ -102,7 +102,7 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 		reply.LastSeq = lastSeq(page)
 		s.member.more = true
 	}
-	s.member.cursor, s.member.epoch = reply.LastSeq, reply.Epoch
+	s.member.cursor, s.member.epoch, s.member.asked = reply.LastSeq, reply.Epoch, true
 	return merge(response, &reply)
 }
 

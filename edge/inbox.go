@@ -27,7 +27,7 @@ const (
 	taskEnd // the connection ends, or another join has replaced the channel
 )
 
-func (t *task) size() int { return inboxMessage + len(t.message.Payload) }
+func (t *task) size() int { return sizeOf(&t.message) }
 
 // post queues a task. It reports false if the channel has ended.
 func (s *Socket) post(t task) bool {

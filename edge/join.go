@@ -28,7 +28,8 @@ func (c *conn) join(m *protocol.Message, old *Socket) {
 	if err != nil {
 		status, response = protocol.StatusError, c.refusal(m, err)
 	}
-	if p, encodeErr := payloadOf(response); encodeErr != nil {
+	p, encodeErr := payloadOf(response)
+	if encodeErr != nil {
 		c.end(websocket.StatusInternalError, encodeErr)
 	} else {
 		c.answerPayload(m, m.JoinRef, status, p)
@@ -39,7 +40,15 @@ func (c *conn) join(m *protocol.Message, old *Socket) {
 	if s != nil {
 		s.begin()
 	}
+	if len(p.Bytes) > largeReply {
+		// A client that resumes many rooms gets them at its own pace.
+		c.transport.wait(c.srv.opts.OutboxAge)
+	}
 }
+
+// largeReply is a join's reply after which the next join waits until it has
+// left, in bytes.
+const largeReply = 16 << 10
 
 // replace silences a channel whose topic is joined again. What it was about to
 // do is not done; its Terminate is called. It reports false if the channel was
@@ -61,6 +70,10 @@ func (c *conn) replace(s *Socket) bool {
 	return true
 }
 
+// maxRef bounds the refs of a join, in bytes. The channel keeps them, and all
+// that it says repeats one.
+const maxRef = 1 << 10
+
 // tryJoin makes the channel, asks it, and enters the room. On success the
 // Socket is returned with its room's frames held back until begin.
 func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
@@ -70,6 +83,8 @@ func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
 	switch {
 	case full:
 		return nil, nil, &Error{Response: Payload{Bytes: tooManyChannels}}
+	case len(m.JoinRef) > maxRef || len(m.Ref) > maxRef:
+		return nil, nil, Refuse("ref too long")
 	case len(m.Topic) > protocol.MaxTopic:
 		return nil, nil, &Error{Response: Payload{Bytes: topicTooLong}}
 	}

@@ -275,7 +275,12 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 		answerStatus(w, 403)
 		return
 	}
-	srv.add(&s.conn)
+	if !srv.add(&s.conn) {
+		lp.forget(s)
+		s.conn.cancel()
+		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		return
+	}
 	srv.log.Debug("connected", s.conn.attrs("version", int(version), "transport", "longpoll")...)
 	token := pollToken{edge: lp.name, session: s.id, expires: time.Now().Add(tokenLife).Unix()}
 	answerPoll(w, 410, nil, lp.key.sign(token))

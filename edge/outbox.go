@@ -90,19 +90,26 @@ func (o *outbox) closeWith(f frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
-		o.closed = true
-		o.closing = nanotime()
-		o.pushLocked(f, o.closing)
+		o.closeLocked(f)
 	}
+}
+
+func (o *outbox) closeLocked(f frame) {
+	o.closed = true
+	o.closing = nanotime()
+	o.pushLocked(f, o.closing)
 }
 
 // discard drops what waits and queues a close frame in its place. A frame that
 // is half written stays whole.
 func (o *outbox) discard(code int) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
 	o.queue, o.bytes = nil, 0
-	o.mu.Unlock()
-	o.close(code)
+	o.closeLocked(closeFrame(code))
 }
 
 // abort drops what waits; the link is gone.

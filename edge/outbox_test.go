@@ -87,3 +87,21 @@ func TestOutboxBound(t *testing.T) {
 		t.Errorf("the last write is % x, want close 1013", last)
 	}
 }
+
+// Whoever finds a client slow first says so; what others do after that takes
+// nothing back.
+func TestOutboxDiscardsOnce(t *testing.T) {
+	for _, first := range []func(o *outbox){
+		func(o *outbox) { o.discard(1013) },
+		func(o *outbox) { o.close(1013) },
+	} {
+		o := &outbox{max: 100}
+		o.add(frame{1}, 1)
+		first(o)
+		o.discard(1001)
+		o.add(frame{2}, 1)
+		if last := o.queue[len(o.queue)-1].frame; !bytes.Equal(last, closeFrame(1013)) {
+			t.Errorf("the queue ends in % x, want close 1013", last)
+		}
+	}
+}

@@ -69,26 +69,23 @@ type remoteSession struct {
 
 // poll implements owner.
 func (o *remoteSession) poll(ctx context.Context, get uint64, first bool) ([]byte, pollState) {
-	// One that drains lets its clients go, without an answer on its way.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(o.lp.ctx, cancel)()
-
+	wait := o.patience(ctx)
+	// The owner hands its messages out once. An answer is awaited even if the
+	// window ends meanwhile, and without one the session is taken to be gone:
+	// its client then resumes.
+	ctx = context.WithoutCancel(ctx)
 	var r reply
-	messages, err := o.ask(ctx, question{Kind: askPoll, ID: get, First: first, WaitMS: o.patience(ctx)}, nil, &r)
+	messages, err := o.ask(ctx, question{Kind: askPoll, ID: get, First: first, WaitMS: wait}, nil, &r)
 	for err == nil && r.Rest > 0 {
 		var part []byte
 		part, err = o.ask(ctx, question{Kind: askRest, ID: get}, nil, &r)
 		messages = append(messages, part...)
 	}
-	switch {
-	case err == nil:
-		return messages, r.State
-	case ctx.Err() != nil:
-		return nil, pollAgain
+	if err != nil {
+		o.lost(err)
+		return nil, pollGone
 	}
-	o.lost(err)
-	return nil, pollGone
+	return messages, r.State
 }
 
 // post implements owner.

@@ -39,6 +39,7 @@ type member struct {
 	cursor uint64 // sequence up to which the client has been given the past …
 	epoch  string // … of this store
 	more   bool   // the past goes on beyond the cursor
+	asked  bool   // the client asked for its past
 }
 
 type heldFrame struct {
@@ -68,7 +69,8 @@ func (s *Socket) enterRoom(ctx context.Context) error {
 	if first {
 		// Others wait for it too, so this client's end must not cancel it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), subscribeTimeout)
-		r.close, r.err = srv.backbone.Subscribe(ctx, r.topic, len(s.route.stored) > 0, func(d Delivery) { srv.deliver(s.route, r, d) })
+		rt := s.route // not s, which need not live as long as the room
+		r.close, r.err = srv.backbone.Subscribe(ctx, r.topic, len(rt.stored) > 0, func(d Delivery) { srv.deliver(rt, r, d) })
 		cancel()
 		close(r.opened)
 	}
@@ -154,7 +156,7 @@ func (s *Socket) openGateAt(cursor uint64) bool {
 	held, lost := m.held, m.lost
 	m.held, m.size, m.lost = nil, 0, false
 	if lost {
-		if len(s.route.stored) > 0 && r.last > cursor {
+		if m.asked && r.last > cursor {
 			return false
 		}
 		s.conn.slow("too much came while joining")

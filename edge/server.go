@@ -86,11 +86,8 @@ func (srv *Server) Broadcast(ctx context.Context, topic, event string, payload a
 // Disconnect closes every socket with the id, on all edges. What is queued for
 // them leaves first. Clients reconnect; whether they may is for Connect to say.
 func (srv *Server) Disconnect(ctx context.Context, id string) error {
-	if err := srv.backbone.PublishControl(ctx, controlDisconnect, []byte(id)); err != nil {
-		return err
-	}
-	srv.disconnect(id)
-	return nil
+	srv.disconnect(id) // those here, whatever the link does
+	return srv.backbone.PublishControl(ctx, controlDisconnect, []byte(id))
 }
 
 func (srv *Server) disconnect(id string) {
@@ -152,17 +149,18 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// add makes c one of the server's connections.
-func (srv *Server) add(c *conn) {
+// add makes c one of the server's connections. It reports false if the server
+// shuts down.
+func (srv *Server) add(c *conn) bool {
 	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.draining {
+		return false
+	}
 	srv.conns[c] = struct{}{}
 	srv.wg.Add(1)
-	late := srv.draining
-	srv.mu.Unlock()
 	srv.stats.sockets.Add(1)
-	if late {
-		c.end(websocket.StatusServiceRestart, ErrDraining)
-	}
+	return true
 }
 
 func (srv *Server) isDraining() bool {

@@ -125,7 +125,9 @@ func FuzzAnswer(f *testing.F) {
 		if err := lp.add(s); err != nil {
 			t.Fatal(err)
 		}
-		srv.add(&s.conn)
+		if !srv.add(&s.conn) {
+			t.Fatal("the server shuts down")
+		}
 
 		var r reply
 		if _, err := unmarshal(lp.answer(t.Context(), raw), &r); err != nil {

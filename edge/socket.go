@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"sync"
 
 	"github.com/aristochat/aristochat/protocol"
@@ -167,15 +167,17 @@ func (s *Socket) intercepts(event string) bool {
 
 // newSocket makes the channel for a join.
 func (c *conn) newSocket(rt *route, m *protocol.Message) *Socket {
-	s := &Socket{conn: c, topic: string([]byte(m.Topic)), route: rt, channel: rt.make(), joinRef: m.JoinRef, pushRef: m.JoinRef}
+	s := &Socket{conn: c, topic: strings.Clone(m.Topic), route: rt, channel: rt.make(), joinRef: m.JoinRef, pushRef: m.JoinRef}
 	if m.JoinRef.IsNull() || m.JoinRef == "false" {
 		s.pushRef = m.Ref
 	}
 	// The refs outlive the frame that they are part of.
+	same := s.joinRef == s.pushRef
 	s.joinRef, s.pushRef = cloneRef(s.joinRef), cloneRef(s.pushRef)
+	if same {
+		s.pushRef = s.joinRef
+	}
 	return s
 }
 
-func cloneRef(r protocol.Ref) protocol.Ref {
-	return protocol.Ref(slices.Clone([]byte(r)))
-}
+func cloneRef(r protocol.Ref) protocol.Ref { return protocol.Ref(strings.Clone(string(r))) }

@@ -63,7 +63,11 @@ func (srv *Server) upgrade(w http.ResponseWriter, r *http.Request, v protocol.Ve
 	c.lastRead.Store(srv.clock())
 	c.outbox.max = srv.opts.OutboxBytes
 	// Whoever has seen the client connect must find it here.
-	srv.add(&c.conn)
+	if !srv.add(&c.conn) {
+		c.conn.cancel()
+		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		return
+	}
 	hj := &hijacker{ResponseWriter: w, conn: c, key: r.Header.Get("Sec-Websocket-Key"), offers: r.Header["Sec-Websocket-Extensions"]}
 	ws, err := websocket.Accept(hj, hj.request(r), srv.acceptOptions(subprotocol))
 	if err != nil {

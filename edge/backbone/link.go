@@ -218,13 +218,14 @@ func (l *Link) connect(d Options, role string) (*nats.Conn, error) {
 	return o.Connect()
 }
 
-// redacted returns URLs without their passwords.
+// redacted returns URLs without what is secret in them.
 func redacted(urls []string) []string {
 	out := make([]string, len(urls))
 	for i, s := range urls {
 		out[i] = "(not a URL)"
 		if u, err := url.Parse(s); err == nil {
-			out[i] = u.Redacted()
+			u.User = nil // a password, or a token in place of a name
+			out[i] = u.String()
 		}
 	}
 	return out

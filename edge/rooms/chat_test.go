@@ -401,3 +401,14 @@ func TestUnavailable(t *testing.T) {
 		})
 	}
 }
+
+// What a user may be called members get, however it is written in JSON.
+func TestNameOfQuotes(t *testing.T) {
+	e := single(t)
+	name := strings.Repeat(`"`, 256)
+	ann := e.enter(t, name, "rooms:x")
+	ann.say(`{"body":"hi"}`)
+	if got := ann.hear(); got.Body != "hi" || got.Username != name {
+		t.Errorf("heard %+v", got)
+	}
+}

@@ -214,7 +214,8 @@ func checkForeign(e edge.Event, maxBody int) error {
 	if _, err := m.message(maxBody); err != nil {
 		return err
 	}
-	if name := m["username"]; len(name) == 0 || name[0] != '"' || len(name) > maxUsername+2 {
+	var name *string
+	if json.Unmarshal(m["username"], &name) != nil || name == nil || len(*name) > maxUsername {
 		return fmt.Errorf("username must be a string of at most %d bytes", maxUsername)
 	}
 	if !utf8.Valid(e.Payload) {
