@@ -680,6 +680,43 @@ func TestLongPollRoundRobin(t *testing.T) {
 	}
 }
 
+// A slowCaller gets its answers late.
+type slowCaller struct {
+	*backbone.Link
+	by time.Duration
+}
+
+func (c slowCaller) Request(ctx context.Context, to string, data []byte) ([]byte, error) {
+	answer, err := c.Link.Request(ctx, to, data)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-time.After(c.by):
+		return answer, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// The owner has handed out its messages when the window ends, and they are
+// still on their way: the client gets them.
+func TestLongPollLateAnswer(t *testing.T) {
+	ns := newNATS(t)
+	o := func() *edge.Options { return longPoll(window(300 * time.Millisecond)) }
+	owner := newEdge(t, newLink(t, ns), o(), probes)
+	other := newEdge(t, slowCaller{newLink(t, ns), 400 * time.Millisecond}, o(), probes)
+	p := newPoller(t, owner)
+	p.join("1", "t:x")
+	if err := owner.Broadcast(t.Context(), "t:x", "bc", nil); err != nil {
+		t.Fatal(err)
+	}
+	p.edges = []*edgeServer{other}
+	if a := p.poll(); a.Status != 200 || len(a.Messages) != 1 {
+		t.Errorf("got %+v, want the message", a)
+	}
+}
+
 // G26: an owner that has died is known at once, also by who waits.
 func TestLongPollOwnerDies(t *testing.T) {
 	ns := newNATS(t)
