@@ -47,10 +47,11 @@ func (e event) isEOF() bool {
 	return errors.Is(e.err, io.EOF) || errors.Is(e.err, syscall.ECONNRESET)
 }
 
-// newConn takes over a connection after its handshake.
-func newConn(c net.Conn, r *bufio.Reader) *conn {
+// newConn takes over a connection after its handshake, which was sent at a time
+// since began.
+func newConn(c net.Conn, r *bufio.Reader, sent time.Duration) *conn {
 	ws := &conn{net: c, events: make(chan event, 64), done: make(chan struct{})}
-	ws.lastSent.Store(int64(time.Since(began)))
+	ws.lastSent.Store(int64(sent))
 	go ws.read(r)
 	return ws
 }

@@ -58,13 +58,14 @@ func (p *player) open(s *Step) error {
 	writeHeaders(&b, o.Headers)
 
 	c, err := p.dial(o.Node)
+	sent := time.Since(began) // or soon after: what is measured from it is rather too long
 	if err != nil {
 		return err
 	}
 	r, got := exchange(c, b.Bytes(), method)
 	if got.err == nil && got.status == http.StatusSwitchingProtocols {
 		_ = c.SetDeadline(time.Time{})
-		p.conns[s.connName()] = newConn(c, r)
+		p.conns[s.connName()] = newConn(c, r, sent)
 	} else {
 		_ = c.Close()
 	}

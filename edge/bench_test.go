@@ -3,6 +3,7 @@ package edge_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -67,6 +68,13 @@ func (c *bareClient) readFrame(tb testing.TB) string {
 			tb.Fatal(err)
 		}
 		n = int(ext[0])<<8 | int(ext[1])
+	}
+	if n == 127 {
+		var ext [8]byte
+		if _, err := io.ReadFull(c.r, ext[:]); err != nil {
+			tb.Fatal(err)
+		}
+		n = int(binary.BigEndian.Uint64(ext[:]))
 	}
 	p := make([]byte, n)
 	if _, err := io.ReadFull(c.r, p); err != nil {

@@ -533,3 +533,36 @@ func TestRestart(t *testing.T) {
 		t.Errorf("%v", lost)
 	}
 }
+
+// A client that resumes many rooms at once, and does not read for a while, is
+// given them as it reads, and is not taken for slow.
+func TestResumeManyRooms(t *testing.T) {
+	e := newEdge(t, newStore(t, newNATS(t), nil), &edge.Options{OutboxBytes: 256 << 10}, tellers, edge.Stored("say"))
+	const rooms, messages = 30, 100
+	pad := strings.Repeat("x", 4<<10)
+	for room := range rooms { // more than the kernels take
+		for n := range messages {
+			if err := e.Broadcast(t.Context(), fmt.Sprintf("t:%d", room), "say", map[string]any{"n": n, "pad": pad}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c := dialBare(t, e)
+	for room := range rooms {
+		c.send(t, fmt.Sprintf(`["%d","%d","t:%d","phx_join",{"history":%d}]`, room, room, room, messages))
+	}
+	for range 50 { // nothing tells that nothing more will happen
+		if s := e.Stats(); s.SlowClients > 0 || s.Channels == rooms {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for room := range rooms {
+		if got := c.readFrame(t); !strings.HasPrefix(got, fmt.Sprintf(`["%d","%d","t:%d","phx_reply"`, room, room, room)) {
+			t.Fatalf("reply %d: %.60s", room, got)
+		}
+	}
+	if n := e.Stats().SlowClients; n != 0 {
+		t.Errorf("%d clients were closed as slow", n)
+	}
+}
