@@ -372,9 +372,9 @@ func matchClose(f Frame, w want) error {
 }
 
 // matchIdle compares how long a connection was idle before the server closed
-// it. Servers look now and then, so it may take a little longer, never less.
+// it. Servers look now and then, so it may take longer, and does on a busy machine, but never less.
 func matchIdle(got, want time.Duration) error {
-	if want > 0 && (got < want-30*time.Millisecond || got > want*4/3) {
+	if want > 0 && (got < want-30*time.Millisecond || got > 2*want) {
 		return fmt.Errorf("closed after %s, want %s", got.Round(time.Millisecond), want)
 	}
 	return nil
