@@ -26,7 +26,9 @@ type Channel interface {
 	// wait for one, or [Message.Defer] was called). An *[Error] is the error
 	// reply; [Stop] and [Crash] end the channel, after the reply if there is
 	// one; [ErrUnavailable] and [ErrUnknown] tell the client to try again; any
-	// other error is logged and the client reads "internal error".
+	// other error is logged and the client reads "internal error". Where an
+	// error makes a reply it takes the place of the one returned with it, so
+	// that OK(nil), s.Broadcast(…) says what is true.
 	Handle(ctx context.Context, s *Socket, m *Message) (*Reply, error)
 }
 

@@ -62,6 +62,8 @@ func (p *probe) Handle(ctx context.Context, s *edge.Socket, m *edge.Message) (*e
 		return nil, edge.Refuse("no")
 	case "fail":
 		return nil, errors.New("secret")
+	case "okbut":
+		return edge.OK(nil), edge.Refuse("after all not")
 	case "custom":
 		return &edge.Reply{Status: "maybe"}, nil
 	case "none":
@@ -171,8 +173,10 @@ func TestChannel(t *testing.T) {
 			← ["1","2","t:a","phx_reply",{"status":"error","response":{"reason":"no"}}]
 			→ ["1","3","t:a","fail",{}]
 			← ["1","3","t:a","phx_reply",{"status":"error","response":{"reason":"internal error"}}]
-			→ ["1","4","t:a","echo",{}]
-			← ["1","4","t:a","phx_reply",{"status":"ok","response":{}}]`},
+			→ ["1","4","t:a","okbut",{}]
+			← ["1","4","t:a","phx_reply",{"status":"error","response":{"reason":"after all not"}}]
+			→ ["1","5","t:a","echo",{}]
+			← ["1","5","t:a","phx_reply",{"status":"ok","response":{}}]`},
 		{"panic", `
 			→ ["1","1","t:a","phx_join",{}]
 			← ["1","1","t:a","phx_reply",{"status":"ok","response":{}}]

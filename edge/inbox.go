@@ -119,10 +119,8 @@ func (s *Socket) handleMessage(ctx context.Context, pm *protocol.Message) *endEr
 	var end *endError
 	switch {
 	case errors.As(err, &end):
-	case err != nil && r == nil:
-		r = s.errorReply(pm.Event, err)
 	case err != nil:
-		end = s.failed(pm.Event, err)
+		r = s.errorReply(pm.Event, err)
 	}
 	if r != nil {
 		if err := s.reply(pm.Ref, r); err != nil && !errors.Is(err, errEnded) {
