@@ -28,6 +28,7 @@ type conn struct {
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
 	slowed atomic.Bool // whether it is closed since its client does not read
+	paid   int64       // up to when the rate of joins is used up; of runJoins alone
 
 	mu       sync.Mutex         // guards what follows
 	channels map[string]*Socket // by topic

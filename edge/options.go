@@ -60,6 +60,11 @@ type Options struct {
 	// Phoenix.
 	MaxChannels int
 
+	// JoinRate bounds the joins of a connection in a second, after as many as
+	// MaxChannels at once; further ones wait their turn. A topic that nobody
+	// else is on costs the edge a subscription. If zero, 50.
+	JoinRate int
+
 	// OutboxBytes and OutboxAge bound what waits for a client that reads
 	// slowly, beyond what the kernel takes. Past either the client is closed
 	// with code 1013, upon which it reconnects. If zero, 4 MiB and 60 s.
@@ -99,6 +104,7 @@ func (o *Options) withDefaults() (d Options) {
 	d.IdleTimeout = cmp.Or(d.IdleTimeout, time.Minute)
 	d.MaxMessage = cmp.Or(d.MaxMessage, 1<<20)
 	d.MaxChannels = cmp.Or(d.MaxChannels, 100)
+	d.JoinRate = cmp.Or(d.JoinRate, 50)
 	d.OutboxBytes = cmp.Or(d.OutboxBytes, 4<<20)
 	d.OutboxAge = cmp.Or(d.OutboxAge, time.Minute)
 	d.Logger = cmp.Or(d.Logger, slog.Default())

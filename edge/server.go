@@ -194,7 +194,7 @@ type stats struct {
 	sockets, channels                   atomic.Int64
 	messagesIn, stale, refused, crashes atomic.Uint64
 	slowClients, idleClients, invalid   atomic.Uint64
-	limited                             atomic.Uint64
+	limited, delayedJoins               atomic.Uint64
 }
 
 // Stats are counts since the server began, and what there is now.
@@ -212,6 +212,8 @@ type Stats struct {
 	IdleClients uint64 `json:"idle_clients"` // closed since nothing came from them
 	Invalid     uint64 `json:"invalid"`      // stored events that were not fit to deliver
 	Limited     uint64 `json:"limited"`      // long-polling sessions and requests refused since there were too many
+
+	DelayedJoins uint64 `json:"delayed_joins"` // beyond the rate of their connection
 }
 
 // Stats returns the counts.
@@ -228,6 +230,7 @@ func (srv *Server) Stats() Stats {
 		Sockets: s.sockets.Load(), LongPolls: polls, Channels: s.channels.Load(), Rooms: rooms,
 		MessagesIn: s.messagesIn.Load(), Stale: s.stale.Load(), Refused: s.refused.Load(), Crashes: s.crashes.Load(),
 		SlowClients: s.slowClients.Load(), IdleClients: s.idleClients.Load(), Invalid: s.invalid.Load(), Limited: s.limited.Load(),
+		DelayedJoins: s.delayedJoins.Load(),
 	}
 }
 

@@ -293,7 +293,7 @@ func TestTyping(t *testing.T) {
 		}
 	}
 	inTime := time.Since(start) < 2*time.Second
-	dan.ask("typing", `{"typing":false}`) // there is nothing to end
+	dan.ask("typing", `{"typing":false}`)                             // there is nothing to end
 	dan.ask("typing", `{"typing":true,"username":"ann","ttl_ms":-1}`) // another user has a limit of its own
 	for _, c := range []*client{bob, cid} {
 		if got := hear(c); got.Username != "ann" || !got.Typing || got.TTL <= 2000 {
