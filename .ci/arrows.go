@@ -39,7 +39,12 @@ var rows = []row{
 }
 
 var (
-	edge = []string{"edge", "protocol", "github.com/coder/websocket", "golang.org/x"}
+	edge = []string{
+		"edge", "protocol", "github.com/coder/websocket", "golang.org/x",
+		"go.opentelemetry.io/otel", // its API, not the SDK
+		// what that needs itself
+		"github.com/cespare/xxhash/v2",
+	}
 
 	nats = []string{
 		"github.com/nats-io/nats.go",

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aristochat/aristochat/protocol"
 )
 
@@ -140,14 +142,16 @@ func versionOf(p Params) (protocol.Version, error) {
 var errConnectCrashed = errors.New("connect crashed")
 
 func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error) {
+	ctx, span := srv.span(r.Context(), spanConnect, trace.SpanKindServer)
 	defer func() {
 		if p := recover(); p != nil {
 			srv.stats.crashes.Add(1)
 			srv.log.Error("connect crashed", "panic", p, "stack", string(debug.Stack()))
 			err = errConnectCrashed
 		}
+		endSpan(span, err)
 	}()
-	return srv.opts.Connect(r.Context(), h)
+	return srv.opts.Connect(ctx, h)
 }
 
 // tokenPrefix marks a subprotocol that is a token (phoenix.js, socket.js).

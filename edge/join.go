@@ -8,6 +8,7 @@ import (
 
 	"github.com/aristochat/aristochat/protocol"
 	"github.com/coder/websocket"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // join handles phx_join; old is the channel that the client has on the topic,
@@ -23,7 +24,12 @@ func (c *conn) join(m *protocol.Message, old *Socket) {
 		return
 	}
 	replaced := old != nil && c.replace(old)
-	s, response, err := c.tryJoin(m, rt)
+	ctx, span := c.srv.span(c.ctx, spanJoin, trace.SpanKindServer)
+	if span.IsRecording() {
+		span.SetAttributes(attrTopic.String(m.Topic))
+	}
+	s, response, err := c.tryJoin(ctx, m, rt)
+	endSpan(span, err)
 	status := protocol.StatusOK
 	if err != nil {
 		status, response = protocol.StatusError, c.refusal(m, err)
@@ -76,7 +82,7 @@ const maxRef = 1 << 10
 
 // tryJoin makes the channel, asks it, and enters the room. On success the
 // Socket is returned with its room's frames held back until begin.
-func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
+func (c *conn) tryJoin(ctx context.Context, m *protocol.Message, rt *route) (*Socket, any, error) {
 	c.mu.Lock()
 	full := len(c.channels) >= c.srv.opts.MaxChannels
 	c.mu.Unlock()
@@ -89,18 +95,18 @@ func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
 		return nil, nil, &Error{Response: Payload{Bytes: topicTooLong}}
 	}
 	s := c.newSocket(rt, m)
-	response, err := s.callJoin(c.ctx, Payload{m.Payload, m.Binary})
+	response, err := s.callJoin(ctx, Payload{m.Payload, m.Binary})
 	if err != nil {
 		s.discard()
 		return nil, nil, err
 	}
-	if err := s.enterRoom(c.ctx); err != nil {
+	if err := s.enterRoom(ctx); err != nil {
 		s.discard()
 		s.terminate(err)
 		return nil, nil, err
 	}
 	if len(rt.stored) > 0 {
-		response, err = s.past(c.ctx, response, m)
+		response, err = s.past(ctx, response, m)
 	}
 	if err == nil {
 		err = c.adopt(s)

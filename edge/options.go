@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Options tune a Server. A nil *Options is valid.
@@ -70,6 +72,11 @@ type Options struct {
 	// with code 1013, upon which it reconnects. If zero, 4 MiB and 60 s.
 	OutboxBytes int
 	OutboxAge   time.Duration
+
+	// Tracer records spans: connect, join, push, publish and deliver, the
+	// latter on every edge that has members. The backbone carries what ties
+	// them together. If nil, nothing is traced.
+	Tracer trace.Tracer
 
 	// Logger is for what operators should know. If nil, slog.Default().
 	Logger *slog.Logger

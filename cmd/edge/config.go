@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -52,6 +53,9 @@ type config struct {
 	Data       string `group:"embedded" placeholder:"DIR" help:"Directory of the NATS in this process. (default ${data})"`
 	NATSListen string `name:"nats-listen" group:"embedded" placeholder:"HOST:PORT" help:"Open the NATS in this process to other edges and tools. It asks for no password: keep it to loopback."`
 
+	OTLPEndpoint string  `name:"otlp-endpoint" group:"traces" placeholder:"URL" help:"OpenTelemetry collector that gets traces by OTLP over HTTP, such as http://localhost:4318. Without it nothing is traced. The variables OTEL_EXPORTER_OTLP_HEADERS and …_CERTIFICATE work as usual."`
+	TraceRatio   float64 `group:"traces" default:"0.01" placeholder:"N" help:"Share of what clients do that is traced, from 0 to 1. (default 0.01)"`
+
 	LogLevel  string           `group:"log" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error. (default info)"`
 	LogFormat string           `group:"log" default:"text" enum:"text,json" placeholder:"FORMAT" help:"text or json. (default text)"`
 	Version   kong.VersionFlag `env:"-" help:"Print the version and exit."`
@@ -64,6 +68,8 @@ type config struct {
 	origins     edge.OriginCheck `kong:"-"`
 	natsOptions []nats.Option    `kong:"-"`
 	secret      []byte           `kong:"-"` // nil if none was given
+
+	otlpEndpoint *url.URL `kong:"-"` // nil if none was given
 }
 
 type streamFlags struct {
@@ -107,7 +113,7 @@ func parseConfig(args []string, stdout io.Writer) (*config, error) {
 		kong.Vars{"version": versionLine(), "data": "./" + defaultData},
 		kong.DefaultEnvars("ARISTOCHAT"),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-		kong.Groups{"clients": "Clients", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "log": "Log"},
+		kong.Groups{"clients": "Clients", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "traces": "Traces", "log": "Log"},
 		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
 			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
 				return err
@@ -182,6 +188,9 @@ func (c *config) check() error {
 		return err
 	}
 	if err := c.checkNATS(); err != nil {
+		return err
+	}
+	if err := c.checkTracing(); err != nil {
 		return err
 	}
 	if c.command == commandStreamApply && len(c.NATS) == 0 {

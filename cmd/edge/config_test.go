@@ -83,6 +83,8 @@ func TestBadUsage(t *testing.T) {
 		{"port too large", []string{"--listen", ":70000"}, "", []string{"70000", "65535"}},
 		{"nats-listen", []string{"--nats-listen", "x"}, "", []string{"--nats-listen", "HOST:PORT"}},
 		{"drain", []string{"--drain", "soon"}, "", []string{"--drain", "soon"}},
+		{"collector", []string{"--otlp-endpoint", "localhost:4318"}, "", []string{"--otlp-endpoint", "http://localhost:4318"}},
+		{"too many traces", []string{"--trace-ratio", "10"}, "", []string{"--trace-ratio", "from 0 to 1"}},
 		{"hasty", []string{"--dead-after", "10ms"}, "", []string{"--dead-after", "less than a second"}},
 		{"negative drain", []string{"--drain=-1s"}, "", []string{"--drain", "negative"}},
 		{"origin", []string{"--allow-origin", "example.com"}, "", []string{"--allow-origin", "example.com", "//host"}},

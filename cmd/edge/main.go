@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aristochat/aristochat/edge"
@@ -84,7 +85,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer)
 	g.Go(func() error { return ignoreClosed(hs.Serve(l)) })
 	// From here on there are answers about health, whatever NATS does.
 
-	srv, link, stopNATS, err := open(gctx, cfg, log)
+	srv, link, stop, err := open(gctx, cfg, log)
 	if err != nil {
 		hs.Close()
 		if ctx.Err() != nil { // told to end before it had begun
@@ -102,7 +103,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer)
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)
 		defer cancel()
-		closeAll(ctx, log, hs, srv, link, stopNATS)
+		closeAll(ctx, log, hs, srv, link, stop)
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -119,28 +120,37 @@ type link interface {
 	Close(context.Context) error
 }
 
-// open links to NATS and makes the server on top. stopNATS ends what runs in
-// this process.
-func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _ link, stopNATS func(), err error) {
-	bo, stopNATS, err := backboneOptions(cfg, log)
+// open links to NATS and makes the server on top. stop ends what runs beneath
+// them: NATS in this process, and the export of traces.
+func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _ link, stop func(context.Context), err error) {
+	tracer, stopTracing, err := newTracer(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, nil, err
+	}
+	bo, stopNATS, err := backboneOptions(cfg, log)
+	if err != nil {
+		stopTracing(ctx)
+		return nil, nil, nil, err
+	}
+	stop = func(ctx context.Context) {
+		stopNATS()
+		stopTracing(ctx)
 	}
 	l, err := connect(ctx, cfg, bo)
 	if err != nil {
-		stopNATS()
+		stop(ctx)
 		return nil, nil, nil, err
 	}
-	srv, err := newServer(l, cfg, log)
+	srv, err := newServer(l, cfg, log, tracer)
 	if err != nil {
 		err = errors.Join(err, l.Close(ctx))
-		stopNATS()
+		stop(ctx)
 		return nil, nil, nil, err
 	}
-	return srv, l, stopNATS, nil
+	return srv, l, stop, nil
 }
 
-func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, error) {
+func newServer(l link, cfg *config, log *slog.Logger, tracer trace.Tracer) (*edge.Server, error) {
 	poll, err := longPoll(cfg)
 	if err != nil {
 		return nil, err
@@ -150,6 +160,7 @@ func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, error) {
 		AuthToken:   true, // nobody verifies it yet, but clients that send one break off if it is ignored
 		CheckOrigin: cfg.origins,
 		LongPoll:    poll,
+		Tracer:      tracer,
 		Logger:      log,
 	})
 	if err != nil {
@@ -196,7 +207,7 @@ func remind(ctx context.Context, log *slog.Logger, l link) {
 
 // closeAll ends clients first and NATS last, so that what clients have said
 // still leaves.
-func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.Server, l link, stopNATS func()) {
+func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.Server, l link, stop func(context.Context)) {
 	// Together: hs waits for handshakes, and hs knows nothing of upgraded
 	// connections.
 	var wg sync.WaitGroup
@@ -212,7 +223,7 @@ func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.
 	if err := l.Close(ctx); err != nil {
 		log.Warn("NATS may not have got everything", "error", err)
 	}
-	stopNATS()
+	stop(ctx)
 }
 
 func ignoreClosed(err error) error {
