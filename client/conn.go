@@ -89,7 +89,7 @@ func (cn *conn) cause(err error) error {
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		err = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, cn.client.opts.MaxMessage)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = errors.New("server hung up")
+		err = errHungUp
 	}
 	_ = cn.ws.CloseNow() // it has ended
 	return fmt.Errorf("%w: %w", ErrLost, err)

@@ -60,6 +60,9 @@ func connectError(ctx context.Context, res *http.Response, err error) error {
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = request.Err
 	}
+	if errors.Is(err, io.EOF) {
+		err = errHungUp
+	}
 	return fmt.Errorf("client: connecting: %w", err)
 }
 
