@@ -2,15 +2,16 @@
 // websockets and by long-polling. It fails if an acknowledged message was lost,
 // came twice or in another order to anyone, whatever happened meanwhile:
 //
-//   node smoke.js http://localhost:4000 [SECONDS]
+//   node smoke.js http://localhost:4000 [SECONDS, or a FILE: as long as it is there]
 import {randomUUID} from "node:crypto"
+import {existsSync} from "node:fs"
 import {createRequire} from "node:module"
 import {setTimeout as sleep} from "node:timers/promises"
 import WebSocket from "ws"
 
 const {Socket, LongPoll} = createRequire(import.meta.url)("phoenix")
 
-const [base = "http://localhost:4000", seconds = "3"] = process.argv.slice(2)
+const [base = "http://localhost:4000", duration = "3"] = process.argv.slice(2)
 const topic = `rooms:smoke-${randomUUID().slice(0, 8)}`
 const patience = 30_000
 
@@ -82,12 +83,13 @@ class Person {
 const people = [new Person("ann", WebSocket), new Person("bob", WebSocket), new Person("cyd", LongPoll)]
 await Promise.all(people.map(p => p.join()))
 
-const end = Date.now() + 1000 * Number(seconds)
+const end = Date.now() + 1000 * Number(duration)
+const talking = Number.isNaN(end) ? () => existsSync(duration) : () => Date.now() < end
 await Promise.all(people.map(async person => {
   do {
     await person.say(`at ${new Date().toISOString()}`)
     await sleep(50)
-  } while (Date.now() < end)
+  } while (talking())
 }))
 
 const acked = people.flatMap(p => p.acked)
