@@ -23,7 +23,7 @@ k rollout status deployment/edge --timeout 5m
 
 if [[ -z $url ]]; then
   log=$(mktemp)
-  k port-forward service/edge :80 >"$log" 2>&1 &
+  kubectl -n "$namespace" port-forward service/edge :80 >"$log" 2>&1 &
   trap 'kill $!; rm -f "$log"' EXIT
   until url=$(sed -n 's#^Forwarding from 127.0.0.1:\([0-9]*\).*#http://127.0.0.1:\1#p' "$log") && [[ -n $url ]]; do
     kill -0 $! || { cat "$log"; exit 1; }
