@@ -108,7 +108,7 @@ var (
 	unmatchedTopic  = []byte(`{"reason":"unmatched topic"}`)
 	tooManyChannels = []byte(`{"reason":"too many channels joined"}`)
 	topicTooLong    = []byte(`{"reason":"topic too long"}`)
-	joinCrashed     = []byte(`{"reason":"join crashed"}`)
+	crashedJoin     = []byte(`{"reason":"join crashed"}`)
 )
 
 // answer replies on behalf of the socket itself. A reply that cannot be

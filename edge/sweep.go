@@ -20,8 +20,13 @@ func (srv *Server) sweep() {
 		case <-t.C:
 		}
 		now := srv.clock()
+		var oldest, queued int64
 		for _, c := range srv.connections() {
-			c.transport.inspect(now)
+			age, bytes := c.transport.inspect(now)
+			oldest, queued = max(oldest, age), queued+int64(bytes)
 		}
+		srv.stats.oldestQueued.Store(oldest)
+		srv.stats.queuedBytes.Store(queued)
+		srv.stats.lastSweep.Store(now)
 	}
 }

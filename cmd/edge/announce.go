@@ -16,7 +16,7 @@ const authOff = "AUTHENTICATION IS OFF: whoever reaches this port may join any r
 func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr) {
 	host, backend := reachable(addr), backendOf(cfg)
 	if cfg.LogFormat == "json" {
-		log.Info("edge is up", "version", buildVersion(), "socket", "ws://"+host+"/socket", "nats", backend, "history", historyOf(cfg))
+		log.Info("edge is up", "version", buildVersion(), "url", "ws://"+host+"/socket", "nats", backend, "history", historyOf(cfg))
 		log.Warn(authOff)
 		if lacksSecret(cfg) {
 			log.Warn(noSecret)

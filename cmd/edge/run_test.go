@@ -158,7 +158,7 @@ func TestJSONLog(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Errorf("line is not JSON: %s", line)
 		}
-		if s, ok := m["socket"].(string); ok {
+		if s, ok := m["url"].(string); ok {
 			socket = s
 		}
 	}

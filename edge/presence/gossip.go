@@ -49,7 +49,7 @@ func (t *Tracker) say(word, topic string, p *packet) {
 	p.edge = t.self
 	// Without a link nobody hears it: they notice by the versions.
 	if err := t.net.Say(word, topic, p.encode()); err != nil {
-		t.log.Debug("presence cannot be told to other edges", "word", word, "topic", topic, "error", err)
+		t.log.Debug("presence cannot be told to other edges", "word", word, "room", topic, "error", err)
 	}
 }
 

@@ -71,14 +71,14 @@ func (r *room) open() {
 	t := r.t
 	stopDiffs, err := t.net.Listen(wordDiff, r.topic, r.hearDiff)
 	if err != nil {
-		t.log.Error("presence of other edges cannot be followed", "topic", r.topic, "error", err)
+		t.log.Error("presence of other edges cannot be followed", "room", r.topic, "error", err)
 		r.answered()
 		return
 	}
 	r.ask(r.answered)
 	stopQuestions, err := t.net.Listen(wordAsk, r.topic, func(_ []byte, answer func([]byte) error) { r.question(answer) })
 	if err != nil {
-		t.log.Error("presence cannot be told to other edges", "topic", r.topic, "error", err)
+		t.log.Error("presence cannot be told to other edges", "room", r.topic, "error", err)
 		stopQuestions = func() {}
 	}
 	r.mu.Lock()

@@ -267,7 +267,7 @@ func (t *Tracker) fetched(ctx context.Context, topic string, groups []group) (li
 		err = t.opts.Fetch(ctx, topic, list)
 	}()
 	if err != nil {
-		t.log.Error("fetching presences failed", "topic", topic, "error", err)
+		t.log.Error("fetching presences failed", "room", topic, "error", err)
 		list = listOf(groups)
 	}
 	return list
