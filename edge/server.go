@@ -52,6 +52,7 @@ func New(b Backbone, o *Options) (*Server, error) {
 		rooms:    make(map[string]*room),
 	}
 	srv.log = srv.opts.Logger
+	srv.stats.lastSweep.Store(srv.clock())
 	var err error
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()

@@ -49,9 +49,9 @@ type Stats struct {
 	// FanOut is how long it took to queue an event for all members here.
 	FanOut histogram.Snapshot `json:"fan_out"`
 	// Delivery is the time from when an event was stored, by the store's clock,
-	// until it was queued for all members here, by this machine's. Where the
-	// clocks are so far apart that it is negative, it counts as zero and in
-	// ClockSkew.
+	// until it was queued for all members here, by this machine's: it is as
+	// good as the two agree. A negative one counts as zero, and in ClockSkew if
+	// it is more than a tenth of a second.
 	Delivery  histogram.Snapshot `json:"delivery"`
 	ClockSkew uint64             `json:"clock_skew"`
 	// Outgoing is how long frames were queued until the kernel had them: of
@@ -253,11 +253,14 @@ func total(counts []atomic.Uint64) (n uint64) {
 	return n
 }
 
+// skewTolerance is how far apart clocks are that are looked after.
+const skewTolerance = 100 * time.Millisecond
+
 // delivered notes that an event that was stored at a time is queued for all
 // members here.
 func (s *stats) delivered(at time.Time) {
 	d := time.Since(at)
-	if d < 0 {
+	if d < -skewTolerance {
 		s.clockSkew.Add(1)
 	}
 	s.delivery.Observe(d)

@@ -48,7 +48,7 @@ func edgeMetrics() []metric {
 			func(s *sample) histogram.Snapshot { return s.edge.FanOut }),
 		durations("delivery_seconds", "From when an event was stored, by NATS's clock, until it was queued for all members on this edge, by this machine's. Events that are not stored do not count.",
 			func(s *sample) histogram.Snapshot { return s.edge.Delivery }),
-		counter("delivery_clock_skew_total", "Events that came before they were stored, so far apart are the clocks. They count as zero in delivery_seconds.",
+		counter("delivery_clock_skew_total", "Events that came more than 0.1 s before they were stored, so far apart are the clocks. They count as zero in delivery_seconds.",
 			func(s *sample) uint64 { return s.edge.ClockSkew }),
 		durations("outgoing_wait_seconds", "How long messages were queued until the kernel took them: of each write the oldest. Websockets only.",
 			func(s *sample) histogram.Snapshot { return s.edge.Outgoing }),
