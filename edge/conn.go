@@ -265,3 +265,14 @@ func (c *conn) slow(why int) {
 func (c *conn) attrs(more ...any) []any {
 	return append([]any{slog.Uint64("socket", c.serial), slog.String("user", c.session.ID)}, more...)
 }
+
+// maxLogged bounds what a log line repeats of what a stranger chose, in bytes.
+const maxLogged = 200
+
+// cut returns what a log line may repeat of s.
+func cut(s string) string {
+	if len(s) <= maxLogged {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxLogged], "") + "…"
+}

@@ -123,7 +123,7 @@ func (c *conn) answerPayload(m *protocol.Message, joinRef protocol.Ref, status s
 		Event: protocol.EventReply, Status: status, Payload: p.Bytes, Binary: p.Binary,
 	})
 	if err != nil {
-		c.end(websocket.StatusInternalError, fmt.Errorf("answering %s: %w", m.Event, err))
+		c.end(websocket.StatusInternalError, fmt.Errorf("answering %s: %w", cut(m.Event), err))
 	}
 }
 

@@ -131,13 +131,9 @@ func (srv *Server) originAllowed(r *http.Request) bool {
 	return len(origins) == 0 || srv.opts.CheckOrigin(r, origins[0])
 }
 
-// maxLogged bounds what a log line repeats of what a stranger sent, in bytes.
-const maxLogged = 200
-
 func (srv *Server) refuseOrigin(r *http.Request) {
 	srv.stats.handshakes[handshakeOrigin].Add(1)
-	origin := r.Header.Get("Origin")
-	srv.log.Info("refusing origin", "origin", origin[:min(len(origin), maxLogged)])
+	srv.log.Info("refusing origin", "origin", cut(r.Header.Get("Origin")))
 }
 
 // versionOf picks the serializer; without vsn it is version 1.
@@ -160,7 +156,7 @@ func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error)
 		if p := recover(); p != nil {
 			srv.stats.crashes.Add(1)
 			srv.stats.handshakes[handshakeCrashed].Add(1)
-			srv.log.Error("connect crashed", "panic", p, "stack", string(debug.Stack()))
+			srv.log.Error("connect crashed", "panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))
 			err = errConnectCrashed
 		}
 	}()

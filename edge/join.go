@@ -140,7 +140,7 @@ func (s *Socket) callJoin(ctx context.Context, params Payload) (response any, er
 	defer func() {
 		if p := recover(); p != nil {
 			s.conn.srv.stats.crashes.Add(1)
-			s.conn.srv.log.Error("join crashed", s.attrs("panic", p, "stack", string(debug.Stack()))...)
+			s.conn.srv.log.Error("join crashed", s.attrs("panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))...)
 			response, err = nil, fmt.Errorf("%w: %v", ErrCrashed, p)
 		}
 	}()

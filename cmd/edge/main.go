@@ -118,7 +118,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.
 	g.Go(func() error {
 		remind(gctx, log, link)
 		f.drain()
-		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain)
+		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String())
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)
 		defer cancel()

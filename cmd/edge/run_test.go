@@ -89,6 +89,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"--version"}, 0, "^aristochat edge "},
 		{[]string{"--nope"}, exitUsage, "^edge: unknown flag --nope"},
 		{[]string{"--listen", l.Addr().String()}, exitListen, "^edge: --listen: .*in use"},
+		{[]string{"--listen", "127.0.0.1:0", "--admin-listen", l.Addr().String()}, exitListen, "^edge: --admin-listen: .*in use.*--admin-listen :"},
 		{[]string{"--listen", "127.0.0.1:0", "--data", "/dev/null/x"}, exitData, "^edge: --data: "},
 	}
 	for _, tt := range tests {
