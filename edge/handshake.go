@@ -60,7 +60,7 @@ func samePath(a, b string) bool {
 // protocol) with Phoenix's answers.
 func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
-		srv.stats.handshakes[handshakeBadRequest].Add(1)
+		srv.refused(handshakeBadRequest, "method is not GET")
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -75,7 +75,7 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if srv.isDraining() {
-		srv.stats.handshakes[handshakeDraining].Add(1)
+		srv.refused(handshakeDraining, ErrDraining.Error())
 		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
 		return
 	}
@@ -83,17 +83,17 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	subprotocol, err := srv.negotiate(r, h)
 	switch {
 	case errors.Is(err, errBadToken):
-		srv.stats.handshakes[handshakeBadRequest].Add(1)
+		srv.refused(handshakeBadRequest, errBadToken.Error())
 		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
 		return
 	case err != nil:
-		srv.stats.handshakes[handshakeBadRequest].Add(1)
+		srv.refused(handshakeBadRequest, err.Error())
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	version, err := versionOf(params)
 	if err != nil {
-		srv.stats.handshakes[handshakeBadRequest].Add(1)
+		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
@@ -107,7 +107,7 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if problem := upgradeProblem(r); problem != "" {
-		srv.stats.handshakes[handshakeBadRequest].Add(1)
+		srv.refused(handshakeBadRequest, cut(problem))
 		w.Header()["Content-Type"] = nil // none, rather than a guess
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, problem)
@@ -117,7 +117,7 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 }
 
 func (srv *Server) badQuery(w http.ResponseWriter, r *http.Request, err error) {
-	srv.stats.handshakes[handshakeBadRequest].Add(1)
+	srv.refused(handshakeBadRequest, err.Error())
 	status := http.StatusBadRequest
 	if errors.Is(err, errQueryTooLong) {
 		srv.stats.limits[limitQuery].Add(1)
@@ -129,6 +129,12 @@ func (srv *Server) badQuery(w http.ResponseWriter, r *http.Request, err error) {
 func (srv *Server) originAllowed(r *http.Request) bool {
 	origins := r.Header["Origin"]
 	return len(origins) == 0 || srv.opts.CheckOrigin(r, origins[0])
+}
+
+// refused notes a client that may not connect.
+func (srv *Server) refused(result int, reason string) {
+	srv.stats.handshakes[result].Add(1)
+	srv.log.Info("refusing connection", "reason", reason)
 }
 
 func (srv *Server) refuseOrigin(r *http.Request) {
@@ -162,8 +168,7 @@ func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error)
 	}()
 	session, err := srv.opts.Connect(r.Context(), h)
 	if err != nil {
-		srv.stats.handshakes[handshakeRefused].Add(1)
-		srv.log.Info("refusing connection", "reason", err.Error())
+		srv.refused(handshakeRefused, err.Error())
 	}
 	return session, err
 }

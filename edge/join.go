@@ -85,13 +85,13 @@ func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
 	switch {
 	case full:
 		c.srv.stats.limits[limitChannels].Add(1)
-		return nil, nil, &Error{Response: Payload{Bytes: tooManyChannels}}
+		return nil, nil, &Error{Reason: "too many channels joined", Response: Payload{Bytes: tooManyChannels}}
 	case len(m.JoinRef) > maxRef || len(m.Ref) > maxRef:
 		c.srv.stats.limits[limitRef].Add(1)
 		return nil, nil, Refuse("ref too long")
 	case len(m.Topic) > protocol.MaxTopic:
 		c.srv.stats.limits[limitTopic].Add(1)
-		return nil, nil, &Error{Response: Payload{Bytes: topicTooLong}}
+		return nil, nil, &Error{Reason: "topic too long", Response: Payload{Bytes: topicTooLong}}
 	}
 	s := c.newSocket(rt, m)
 	response, err := s.callJoin(c.ctx, Payload{m.Payload, m.Binary})
@@ -154,9 +154,11 @@ func (c *conn) refusal(m *protocol.Message, err error) any {
 	switch {
 	case errors.As(err, &known):
 		count(joinRefused)
+		c.srv.log.Info("refusing join", c.attrs("room", cut(m.Topic), "reason", cut(known.Reason))...)
 		return known.response()
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknown):
 		count(joinUnavailable)
+		c.srv.log.Warn("refusing join", c.attrs("room", m.Topic, "reason", cut(err.Error()))...)
 		return unavailable
 	case errors.Is(err, errJoinEnded):
 		count(joinEnded)

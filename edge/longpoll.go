@@ -17,6 +17,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aristochat/aristochat/protocol"
 )
 
 // LongPoll tunes long-polling. Its zero value is valid for an edge that is alone.
@@ -244,7 +246,7 @@ func (lp *longPoll) await(ctx context.Context, o owner) ([]byte, pollState) {
 func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params) {
 	srv := lp.srv
 	if srv.isDraining() {
-		srv.stats.handshakes[handshakeDraining].Add(1)
+		srv.refused(handshakeDraining, ErrDraining.Error())
 		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
 		return
 	}
@@ -254,7 +256,7 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	}
 	version, err := versionOf(params)
 	if err != nil {
-		srv.stats.handshakes[handshakeBadRequest].Add(1)
+		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
 		answerStatus(w, 403)
 		return
 	}
@@ -279,7 +281,7 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	if !srv.add(&s.conn) {
 		lp.forget(s)
 		s.conn.cancel()
-		srv.stats.handshakes[handshakeDraining].Add(1)
+		srv.refused(handshakeDraining, ErrDraining.Error())
 		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
 		return
 	}

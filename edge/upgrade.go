@@ -65,7 +65,7 @@ func (srv *Server) upgrade(w http.ResponseWriter, r *http.Request, v protocol.Ve
 	// Whoever has seen the client connect must find it here.
 	if !srv.add(&c.conn) {
 		c.conn.cancel()
-		srv.stats.handshakes[handshakeDraining].Add(1)
+		srv.refused(handshakeDraining, ErrDraining.Error())
 		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
 		return
 	}
