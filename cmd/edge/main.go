@@ -20,8 +20,10 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/metrics"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
+	"github.com/aristochat/aristochat/internal/logsample"
 )
 
 func main() {
@@ -63,46 +65,65 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil || cfg == nil {
 		return err
 	}
-	log := newLogger(stderr, cfg)
+	if cfg.command == commandHealth {
+		return checkHealth(ctx, cfg, stdout)
+	}
+	log, lines := newLogger(stderr, cfg)
+	defer lines.Flush()
 	slog.SetDefault(log) // for libraries that know no other
 	if cfg.command == commandStreamApply {
 		return applyStream(ctx, cfg, log, stdout)
 	}
-	return serve(ctx, cfg, log, stdout)
+	return serve(ctx, cfg, log, lines, stdout)
 }
 
 // serve answers until ctx ends, then gives clients cfg.Drain to leave.
-func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer) error {
+func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.Handler, stdout io.Writer) error {
 	// First what fails most often, and before anything is written.
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := listen("--listen", cfg.Listen, "4001")
 	if err != nil {
-		return &exitError{exitListen, fmt.Errorf("--listen: %w; %s", err, listenHint(err))}
+		return err
 	}
 	f := &front{}
 	hs := newHTTPServer(f, log)
+	reg := newRegistry(f, lines)
+	admin := newAdminServer(newAdmin(f, reg, log), log)
+	var al net.Listener // nil if nobody shall look
+	if cfg.AdminListen != "" {
+		if al, err = listen("--admin-listen", cfg.AdminListen, "9465"); err != nil {
+			l.Close()
+			return err
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignoreClosed(hs.Serve(l)) })
+	if al != nil {
+		g.Go(func() error { return ignoreClosed(admin.Serve(al)) })
+	}
 	// From here on there are answers about health, whatever NATS does.
 
-	srv, link, stopNATS, err := open(gctx, cfg, log)
+	srv, who, link, stopNATS, err := open(gctx, cfg, log)
 	if err != nil {
 		hs.Close()
+		admin.Close()
 		if ctx.Err() != nil { // told to end before it had begun
 			err = nil
 		}
 		return errors.Join(err, g.Wait())
 	}
-	f.open(srv, link.Ready)
-	announce(stdout, log, cfg, l.Addr())
+	reg.MustRegister(metrics.New(srv, who))
+	f.open(srv, srv.Alive, link.Ready)
+	announce(stdout, log, cfg, l.Addr(), al)
 
 	g.Go(func() error {
 		remind(gctx, log, link)
 		f.drain()
-		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain)
+		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String())
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)
 		defer cancel()
 		closeAll(ctx, log, hs, srv, link, stopNATS)
+		admin.Close() // last: an end can be watched
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -121,29 +142,29 @@ type link interface {
 
 // open links to NATS and makes the server on top. stopNATS ends what runs in
 // this process.
-func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _ link, stopNATS func(), err error) {
+func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _ *presence.Tracker, _ link, stopNATS func(), err error) {
 	bo, stopNATS, err := backboneOptions(cfg, log)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	l, err := connect(ctx, cfg, bo)
 	if err != nil {
 		stopNATS()
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
-	srv, err := newServer(l, cfg, log)
+	srv, who, err := newServer(l, cfg, log)
 	if err != nil {
 		err = errors.Join(err, l.Close(ctx))
 		stopNATS()
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
-	return srv, l, stopNATS, nil
+	return srv, who, l, stopNATS, nil
 }
 
-func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, error) {
+func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, *presence.Tracker, error) {
 	poll, err := longPoll(cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	srv, err := edge.New(l, &edge.Options{
 		Connect:     rooms.Connect,
@@ -153,13 +174,13 @@ func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, error) {
 		Logger:      log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	rooms.Serve(srv, &rooms.Options{
+	who := rooms.Serve(srv, &rooms.Options{
 		NoHistory: cfg.History == "off",
 		Presence:  &presence.Options{DeadAfter: cfg.DeadAfter},
 	})
-	return srv, nil
+	return srv, who, nil
 }
 
 func connect(ctx context.Context, cfg *config, o *backbone.Options) (link, error) {
@@ -222,12 +243,21 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-func listenHint(err error) string {
+// listen listens on the address of a flag. port is one to propose.
+func listen(flag, address, port string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &exitError{exitListen, fmt.Errorf("%s: %w; %s", flag, err, listenHint(err, flag+" :"+port))}
+	}
+	return l, nil
+}
+
+func listenHint(err error, such string) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program listens there: stop it, or choose another port, such as --listen :4001"
+		return "another program listens there: stop it, or choose another port, such as " + such
 	case errors.Is(err, syscall.EACCES):
-		return "ports below 1024 need a privilege: choose another, such as --listen :4000"
+		return "ports below 1024 need a privilege: choose another, such as " + such
 	}
-	return "choose an address of this machine, such as --listen :4000"
+	return "choose an address of this machine, such as " + such
 }
