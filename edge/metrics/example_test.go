@@ -1,9 +1,13 @@
 package metrics_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"log"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -12,24 +16,43 @@ import (
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/edge/metrics"
 	"github.com/aristochat/aristochat/edge/presence"
+	"github.com/aristochat/aristochat/embedded"
 )
 
-// A server that others scrape, on a port that clients do not reach.
+// An edge in a program of your own, in the registry that the program has.
 func ExampleNew() {
-	link, err := backbone.Connect(context.Background(), nil)
+	nats, err := embedded.Start(nil)
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer nats.Shutdown()
+	link, err := backbone.Connect(context.Background(), &backbone.Options{Server: nats})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer link.Close(context.Background())
 	srv, err := edge.New(link, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	who := presence.New(srv, nil) // nil does for New if there is none
-	prometheus.MustRegister(metrics.New(srv, who))
+	defer srv.Shutdown(context.Background())
+	who := presence.New(srv, nil) // without presence, give nil in its place
 
-	http.Handle("/socket/", srv)
-	admin := http.NewServeMux()
-	admin.Handle("/metrics", promhttp.Handler())
-	go func() { log.Fatal(http.ListenAndServe("127.0.0.1:9464", admin)) }()
-	log.Fatal(http.ListenAndServe(":4000", nil))
+	prometheus.MustRegister(metrics.New(srv, who))
+	admin := httptest.NewServer(promhttp.Handler()) // where clients do not reach it
+	defer admin.Close()
+
+	resp, err := http.Get(admin.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for s := bufio.NewScanner(resp.Body); s.Scan(); {
+		if strings.HasPrefix(s.Text(), "aristochat_sockets{") {
+			fmt.Println(s.Text())
+		}
+	}
+	// Output:
+	// aristochat_sockets{transport="longpoll"} 0
+	// aristochat_sockets{transport="websocket"} 0
 }

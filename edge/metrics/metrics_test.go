@@ -283,3 +283,35 @@ func TestWithoutHistory(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkScrape is what one reading by Prometheus costs.
+func BenchmarkScrape(b *testing.B) {
+	quiet := slog.New(slog.DiscardHandler)
+	ns, err := embedded.Start(&embedded.Options{StoreDir: b.TempDir(), Logger: quiet})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ns.Shutdown()
+	link, err := backbone.Connect(b.Context(), &backbone.Options{Server: ns, Logger: quiet})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer link.Close(context.Background())
+	store, err := link.Store(b.Context(), &backbone.StoreOptions{Apply: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv, err := edge.New(store, &edge.Options{Logger: quiet})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer srv.Shutdown(context.Background())
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(metrics.New(srv, rooms.Serve(srv, nil)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := reg.Gather(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

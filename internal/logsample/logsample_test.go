@@ -2,7 +2,6 @@ package logsample_test
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -168,7 +167,7 @@ func TestConcurrently(t *testing.T) {
 }
 
 func BenchmarkLeftOut(b *testing.B) {
-	log := slog.New(logsample.New(slog.NewTextHandler(io.Discard, nil), nil))
+	log, _, _ := newLog(nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		log.Warn("closing slow client", "socket", 7)
