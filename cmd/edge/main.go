@@ -79,6 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // serve answers until ctx ends, then gives clients cfg.Drain to leave.
 func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.Handler, stdout io.Writer) error {
+	limitMemory(log)
 	// First what fails most often, and before anything is written.
 	l, err := listen("--listen", cfg.Listen, "4001")
 	if err != nil {
