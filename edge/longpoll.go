@@ -17,6 +17,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aristochat/aristochat/protocol"
 )
 
 // LongPoll tunes long-polling. Its zero value is valid for an edge that is alone.
@@ -172,7 +174,7 @@ func (lp *longPoll) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !lp.srv.originAllowed(r) {
-		lp.srv.log.Info("refusing origin", "origin", r.Header.Get("Origin"))
+		lp.srv.refuseOrigin(r)
 		answerStatus(w, 403)
 		return
 	}
@@ -244,6 +246,7 @@ func (lp *longPoll) await(ctx context.Context, o owner) ([]byte, pollState) {
 func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params) {
 	srv := lp.srv
 	if srv.isDraining() {
+		srv.refused(handshakeDraining, ErrDraining.Error())
 		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
 		return
 	}
@@ -253,6 +256,7 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	}
 	version, err := versionOf(params)
 	if err != nil {
+		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
 		answerStatus(w, 403)
 		return
 	}
@@ -262,7 +266,6 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
 		return
 	case err != nil:
-		srv.log.Info("refusing connection", "error", err)
 		answerStatus(w, 403)
 		return
 	}
@@ -270,18 +273,19 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	s.conn.init(srv, s, version, session)
 	if err := lp.add(s); err != nil {
 		s.conn.cancel()
-		srv.stats.limited.Add(1)
-		srv.log.Warn("refusing connection", "error", err, "id", session.ID, "ip", s.ip)
+		srv.stats.handshakes[handshakeLimited].Add(1)
+		srv.log.Warn("refusing connection", "reason", err.Error(), "user", session.ID, "address", s.ip)
 		answerStatus(w, 403)
 		return
 	}
 	if !srv.add(&s.conn) {
 		lp.forget(s)
 		s.conn.cancel()
+		srv.refused(handshakeDraining, ErrDraining.Error())
 		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
 		return
 	}
-	srv.log.Debug("connected", s.conn.attrs("version", int(version), "transport", "longpoll")...)
+	s.conn.connected("longpoll")
 	token := pollToken{edge: lp.name, session: s.id, expires: time.Now().Add(tokenLife).Unix()}
 	answerPoll(w, 410, nil, lp.key.sign(token))
 }
@@ -302,7 +306,10 @@ func (lp *longPoll) post(w http.ResponseWriter, r *http.Request, params Params) 
 	extendDeadlines(w, lp.srv.opts.IdleTimeout)
 	body, err := readMessage(http.MaxBytesReader(w, r.Body, lp.opts.MaxBody))
 	if err != nil {
-		lp.srv.log.Info("refusing body", "error", err)
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			lp.srv.stats.limits[limitBody].Add(1)
+		}
+		lp.srv.log.Info("refusing body", "reason", err.Error())
 		lp.srv.opts.ErrorPage(w, r, http.StatusBadRequest)
 		return
 	}
@@ -378,8 +385,8 @@ func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner
 }
 
 func (lp *longPoll) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	lp.srv.stats.limited.Add(1)
-	lp.srv.log.Warn("refusing request", "error", err, "ip", lp.opts.ClientIP(r))
+	lp.srv.stats.limits[limitRequests].Add(1)
+	lp.srv.log.Warn("refusing request", "reason", err.Error(), "address", lp.opts.ClientIP(r))
 	lp.srv.opts.ErrorPage(w, r, http.StatusTooManyRequests)
 }
 
@@ -396,8 +403,10 @@ func (lp *longPoll) add(s *pollSession) error {
 	defer lp.mu.Unlock()
 	switch {
 	case user != "" && lp.opts.SessionsPerUser >= 0 && lp.users[user] >= lp.opts.SessionsPerUser:
+		lp.srv.stats.limits[limitSessionsUser].Add(1)
 		return errors.New("the user has too many sessions")
 	case lp.opts.SessionsPerIP >= 0 && lp.ips[s.ip] >= lp.opts.SessionsPerIP:
+		lp.srv.stats.limits[limitSessionsAddress].Add(1)
 		return errors.New("the address has too many sessions")
 	}
 	lp.sessions[s.id] = s

@@ -12,7 +12,8 @@ import (
 // something to write, and whatever has queued up meanwhile leaves in one call.
 // Until start is called everything waits.
 type outbox struct {
-	max int // bytes that may wait
+	max   int    // bytes that may wait
+	stats *stats // counts what leaves and what is dropped
 
 	mu      sync.Mutex // guards what follows
 	conn    net.Conn   // nil until start
@@ -108,7 +109,7 @@ func (o *outbox) discard(code int) {
 	if o.closed {
 		return
 	}
-	o.queue, o.bytes = nil, 0
+	o.dropLocked(dropSlow)
 	o.closeLocked(closeFrame(code))
 }
 
@@ -116,11 +117,20 @@ func (o *outbox) discard(code int) {
 func (o *outbox) abort() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queue, o.bytes = nil, 0
+	o.dropLocked(dropGone)
 	if !o.closed {
 		o.closed = true
 		o.closing = nanotime()
 	}
+}
+
+func (o *outbox) dropLocked(why int) {
+	n := 0
+	for _, q := range o.queue {
+		n += q.frame.messages()
+	}
+	o.stats.dropped[why].Add(uint64(n))
+	o.queue, o.bytes = nil, 0
 }
 
 // closeWrite tells the client that nothing follows, if the connection can.
@@ -134,8 +144,8 @@ func (o *outbox) closeWrite() {
 }
 
 // oldest says when the oldest frame that the client's kernel has not taken was
-// queued, and when a close frame was; 0 for none.
-func (o *outbox) oldest() (waiting, closing int64) {
+// queued, and when a close frame was; 0 for none. bytes is what is queued.
+func (o *outbox) oldest() (waiting, closing int64, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -144,7 +154,7 @@ func (o *outbox) oldest() (waiting, closing int64) {
 	case len(o.queue) > 0:
 		waiting = o.queue[0].at
 	}
-	return waiting, o.closing
+	return waiting, o.closing, o.bytes
 }
 
 // wait returns when everything is written, or after the time-out.
@@ -169,8 +179,11 @@ func (o *outbox) wait(timeout time.Duration) {
 
 // A batch is what one call writes.
 type batch struct {
-	frames  [][]byte
-	sending net.Buffers // frames, as far as they have not been written
+	frames   [][]byte
+	sending  net.Buffers // frames, as far as they have not been written
+	messages int         // that the frames are
+	bytes    int
+	since    int64 // when the oldest was queued
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -181,8 +194,11 @@ func (o *outbox) write(c net.Conn) {
 	defer batches.Put(b)
 	for o.take(b) {
 		if err := b.writeTo(c); err != nil {
+			o.stats.dropped[dropGone].Add(uint64(b.messages))
 			o.abort() // the reader meets the same error
+			continue
 		}
+		o.stats.sent(b.messages, b.bytes, b.since)
 	}
 }
 
@@ -193,10 +209,12 @@ func (o *outbox) take(b *batch) bool {
 	defer o.mu.Unlock()
 	clear(b.frames)
 	b.frames = b.frames[:0]
+	b.messages = 0
 	n, size := 0, 0
 	for n < len(o.queue) && n < batchFrames && size < batchBytes {
 		b.frames = append(b.frames, o.queue[n].frame)
 		size += len(o.queue[n].frame)
+		b.messages += o.queue[n].frame.messages()
 		n++
 	}
 	if n == 0 {
@@ -211,6 +229,7 @@ func (o *outbox) take(b *batch) bool {
 		return false
 	}
 	o.since = o.queue[0].at
+	b.bytes, b.since = size, o.since
 	o.bytes -= size
 	left := copy(o.queue, o.queue[n:])
 	clear(o.queue[left:])

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -53,6 +52,7 @@ func New(b Backbone, o *Options) (*Server, error) {
 		rooms:    make(map[string]*room),
 	}
 	srv.log = srv.opts.Logger
+	srv.stats.lastSweep.Store(srv.clock())
 	var err error
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
@@ -188,54 +188,3 @@ func (srv *Server) connections() []*conn {
 
 // clock returns the server's time: nanoseconds, monotonic, never 0.
 func (srv *Server) clock() int64 { return nanotime() }
-
-// stats counts what happens.
-type stats struct {
-	sockets, channels                   atomic.Int64
-	messagesIn, stale, refused, crashes atomic.Uint64
-	slowClients, idleClients, invalid   atomic.Uint64
-	limited, delayedJoins               atomic.Uint64
-}
-
-// Stats are counts since the server began, and what there is now.
-type Stats struct {
-	Sockets   int64 `json:"sockets"`    // open connections, …
-	LongPolls int   `json:"long_polls"` // … and those of them that long-poll
-	Channels  int64 `json:"channels"`   // joined channels
-	Rooms     int   `json:"rooms"`      // topics with members here
-
-	MessagesIn  uint64 `json:"messages_in"`  // from clients
-	Stale       uint64 `json:"stale"`        // dropped for an old join_ref
-	Refused     uint64 `json:"refused"`      // joins
-	Crashes     uint64 `json:"crashes"`      // panics and errors that ended a channel or a join
-	SlowClients uint64 `json:"slow_clients"` // closed since they did not read
-	IdleClients uint64 `json:"idle_clients"` // closed since nothing came from them
-	Invalid     uint64 `json:"invalid"`      // stored events that were not fit to deliver
-	Limited     uint64 `json:"limited"`      // long-polling sessions and requests refused since there were too many
-
-	DelayedJoins uint64 `json:"delayed_joins"` // beyond the rate of their connection
-}
-
-// Stats returns the counts.
-func (srv *Server) Stats() Stats {
-	srv.roomsMu.Lock()
-	rooms := len(srv.rooms)
-	srv.roomsMu.Unlock()
-	polls := 0
-	if srv.longPoll != nil {
-		polls = srv.longPoll.count()
-	}
-	s := &srv.stats
-	return Stats{
-		Sockets: s.sockets.Load(), LongPolls: polls, Channels: s.channels.Load(), Rooms: rooms,
-		MessagesIn: s.messagesIn.Load(), Stale: s.stale.Load(), Refused: s.refused.Load(), Crashes: s.crashes.Load(),
-		SlowClients: s.slowClients.Load(), IdleClients: s.idleClients.Load(), Invalid: s.invalid.Load(), Limited: s.limited.Load(),
-		DelayedJoins: s.delayedJoins.Load(),
-	}
-}
-
-// String returns the counts as JSON, for expvar.
-func (s Stats) String() string {
-	b, _ := json.Marshal(s) // numbers only
-	return string(b)
-}

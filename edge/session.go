@@ -76,6 +76,9 @@ func (s *pollSession) poll(ctx context.Context, get uint64, first bool) ([]byte,
 	wake := make(chan struct{})
 	var due <-chan time.Time
 	if len(s.queue) > 0 {
+		if s.due > now {
+			s.conn.srv.stats.limits[limitPollRate].Add(1)
+		}
 		t := time.NewTimer(time.Duration(s.due - now))
 		defer t.Stop()
 		due = t.C
@@ -144,6 +147,8 @@ func (s *pollSession) encode(frames []frame) ([]byte, pollState) {
 		}
 		b = appendQuoted(b, message)
 	}
+	s.conn.srv.stats.messagesOut.Add(uint64(len(frames)))
+	s.conn.srv.stats.bytesOut.Add(uint64(len(b)))
 	return b, pollMessages
 }
 
@@ -183,6 +188,7 @@ func (s *pollSession) post(ctx context.Context, body []byte, ndjson bool) int {
 	due := s.dueLocked(now)
 	s.mu.Unlock()
 	if due > now {
+		s.conn.srv.stats.limits[limitPollRate].Add(1)
 		select {
 		case <-time.After(time.Duration(due - now)):
 		case <-ctx.Done():
@@ -190,6 +196,7 @@ func (s *pollSession) post(ctx context.Context, body []byte, ndjson bool) int {
 		case <-s.conn.ctx.Done():
 		}
 	}
+	s.conn.srv.stats.bytesIn.Add(uint64(len(body)))
 	entries, err := entriesOf(body, ndjson)
 	if err != nil {
 		s.conn.srv.log.Info("refusing body", s.conn.attrs("error", err)...)
@@ -214,7 +221,8 @@ func (s *pollSession) post(ctx context.Context, body []byte, ndjson bool) int {
 func (s *pollSession) handle(e entry) bool {
 	switch {
 	case int64(len(e.data)) > s.conn.srv.opts.MaxMessage:
-		s.conn.end(websocket.StatusMessageTooBig, fmt.Errorf("message of %d bytes", len(e.data)))
+		s.conn.srv.stats.limits[limitMessage].Add(1)
+		s.conn.end(websocket.StatusMessageTooBig, fmt.Errorf("%w: it has %d bytes", websocket.ErrMessageTooBig, len(e.data)))
 		return false
 	case !e.binary && !utf8.Valid(e.data):
 		s.conn.end(websocket.StatusInvalidFramePayloadData, errors.New("invalid UTF-8"))
@@ -270,7 +278,11 @@ func (s *pollSession) leave() {
 		return
 	}
 	s.gone = true
-	s.takeLocked()
+	why := dropGone
+	if s.conn.slowed.Load() {
+		why = dropSlow
+	}
+	s.conn.srv.stats.dropped[why].Add(uint64(len(s.takeLocked())))
 	s.wakeLocked()
 	s.upload, s.rest = nil, rest{}
 	go s.finish()
@@ -306,14 +318,15 @@ func (s *pollSession) wait(timeout time.Duration) {
 }
 
 // inspect implements transport: only polls show that a client is there.
-func (s *pollSession) inspect(now int64) {
+func (s *pollSession) inspect(now int64) (_ int64, bytes int) {
 	s.mu.Lock()
+	bytes = s.bytes
 	idle := !s.gone && now-s.heard > int64(s.lp.opts.Window)*3/2
 	s.mu.Unlock()
 	if idle {
-		s.conn.srv.stats.idleClients.Add(1)
 		s.conn.end(websocket.StatusGoingAway, errIdle)
 	}
+	return 0, bytes
 }
 
 // An entry is one message of a POST, in memory of its own.

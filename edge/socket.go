@@ -157,7 +157,7 @@ func (s *Socket) endRef() protocol.Ref {
 }
 
 func (s *Socket) attrs(more ...any) []any {
-	return s.conn.attrs(append([]any{"topic", s.topic}, more...)...)
+	return s.conn.attrs(append([]any{"room", s.topic}, more...)...)
 }
 
 func (s *Socket) intercepts(event string) bool {

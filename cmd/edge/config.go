@@ -19,6 +19,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/internal/logsample"
 )
 
 // defaultData is where a newcomer finds it: beside what was run.
@@ -34,6 +35,8 @@ type config struct {
 	SecretFile  string        `group:"clients" placeholder:"FILE" help:"File with the secret: other users of the machine can read flags."`
 	DeadAfter   time.Duration `group:"clients" default:"8s" placeholder:"TIME" help:"How long another edge may be silent before its users are taken to be gone. (default 8s)"`
 	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long clients may take to leave at the end. (default 10s)"`
+
+	AdminListen string `group:"admin" placeholder:"HOST:PORT" help:"Where operators look: /metrics for Prometheus, /healthz and /readyz, /debug/pprof/. It asks nobody who they are: keep it from clients. (default none)"`
 
 	NATS          []string `name:"nats" group:"nats" placeholder:"URL" help:"NATS servers of one cluster, such as nats://a:4222,nats://b:4222. Without it NATS runs in this process."`
 	NATSCreds     string   `name:"nats-creds" group:"nats" placeholder:"FILE" help:"Credentials file (JWT and seed)."`
@@ -62,6 +65,7 @@ type config struct {
 
 	Serve     struct{}    `cmd:"" default:"1" help:"Serve clients (default)."`
 	StreamCmd streamFlags `cmd:"" name:"stream" help:"Prepare NATS."`
+	Health    healthFlags `cmd:"" help:"Ask the edge with the same --admin-listen or --listen whether it is ready, and print what it says: for the health checks of containers. Exit code 0 if it is, 1 if not."`
 
 	// What the flags mean, once checked.
 	command     string           `kong:"-"`
@@ -78,7 +82,12 @@ type streamFlags struct {
 	} `cmd:"" help:"Create the stream that keeps messages, or change it to what the --history flags say. Nothing is deleted without --shrink."`
 }
 
+type healthFlags struct {
+	URL string `name:"url" env:"-" placeholder:"URL" help:"What to ask. (default /readyz of that edge)"`
+}
+
 const (
+	commandHealth      = "health"
 	commandServe       = "serve"
 	commandStreamApply = "stream apply"
 )
@@ -96,7 +105,7 @@ Exit codes
   0  ended in order
   1  something else failed
   2  a flag or environment variable is wrong, or a file that it names
-  3  --listen or --nats-listen: the address is in use or not ours to use
+  3  --listen, --admin-listen or --nats-listen: the address is in use or not ours to use
   4  --data: the directory cannot be used
 
   A NATS that cannot be reached ends nothing: the edge says so, retries with
@@ -113,7 +122,7 @@ func parseConfig(args []string, stdout io.Writer) (*config, error) {
 		kong.Vars{"version": versionLine(), "data": "./" + defaultData},
 		kong.DefaultEnvars("ARISTOCHAT"),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-		kong.Groups{"clients": "Clients", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "traces": "Traces", "log": "Log"},
+		kong.Groups{"clients": "Clients", "admin": "Operators", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "traces": "Traces", "log": "Log"},
 		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
 			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
 				return err
@@ -165,6 +174,14 @@ func origin(err error, args []string) string {
 func (c *config) check() error {
 	if err := checkAddress(c.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)
+	}
+	if c.AdminListen != "" {
+		if err := checkAddress(c.AdminListen); err != nil {
+			return fmt.Errorf("--admin-listen: %w", err)
+		}
+	}
+	if c.command == commandHealth { // which needs no more
+		return nil
 	}
 	if c.NATSListen != "" {
 		if err := checkAddress(c.NATSListen); err != nil {
@@ -268,12 +285,15 @@ func checkCreds(file string) error {
 	return nil
 }
 
-func newLogger(w io.Writer, cfg *config) *slog.Logger {
+// newLogger returns the log, and what counts and thins its lines.
+func newLogger(w io.Writer, cfg *config) (*slog.Logger, *logsample.Handler) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // kong knows which there are
 	o := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(w, o)
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		h = slog.NewJSONHandler(w, o)
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	lines := logsample.New(h, nil)
+	return slog.New(lines), lines
 }

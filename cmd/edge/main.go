@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,8 +22,10 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/metrics"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
+	"github.com/aristochat/aristochat/internal/logsample"
 )
 
 func main() {
@@ -64,46 +67,66 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil || cfg == nil {
 		return err
 	}
-	log := newLogger(stderr, cfg)
+	if cfg.command == commandHealth {
+		return checkHealth(ctx, cfg, stdout)
+	}
+	log, lines := newLogger(stderr, cfg)
+	defer lines.Flush()
 	slog.SetDefault(log) // for libraries that know no other
 	if cfg.command == commandStreamApply {
 		return applyStream(ctx, cfg, log, stdout)
 	}
-	return serve(ctx, cfg, log, stdout)
+	return serve(ctx, cfg, log, lines, stdout)
 }
 
 // serve answers until ctx ends, then gives clients cfg.Drain to leave.
-func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer) error {
+func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.Handler, stdout io.Writer) error {
+	limitMemory(log)
 	// First what fails most often, and before anything is written.
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := listen("--listen", cfg.Listen, "4001")
 	if err != nil {
-		return &exitError{exitListen, fmt.Errorf("--listen: %w; %s", err, listenHint(err))}
+		return err
 	}
 	f := &front{}
 	hs := newHTTPServer(f, log)
+	reg := newRegistry(f, lines)
+	admin := newAdminServer(newAdmin(f, reg, log), log)
+	var al net.Listener // nil if nobody shall look
+	if cfg.AdminListen != "" {
+		if al, err = listen("--admin-listen", cfg.AdminListen, "9465"); err != nil {
+			l.Close()
+			return err
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignoreClosed(hs.Serve(l)) })
+	if al != nil {
+		g.Go(func() error { return ignoreClosed(admin.Serve(al)) })
+	}
 	// From here on there are answers about health, whatever NATS does.
 
-	srv, link, stop, err := open(gctx, cfg, log)
+	e, err := open(gctx, cfg, log)
 	if err != nil {
 		hs.Close()
+		admin.Close()
 		if ctx.Err() != nil { // told to end before it had begun
 			err = nil
 		}
 		return errors.Join(err, g.Wait())
 	}
-	f.open(srv, link.Ready)
-	announce(stdout, log, cfg, l.Addr())
+	reg.MustRegister(metrics.New(e.srv, e.who))
+	f.open(e.srv, e.srv.Alive, e.link.Ready)
+	announce(stdout, log, cfg, l.Addr(), al)
 
 	g.Go(func() error {
-		remind(gctx, log, link)
+		remind(gctx, log, e.link)
 		f.drain()
-		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain)
+		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String())
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)
 		defer cancel()
-		closeAll(ctx, log, hs, srv, link, stop)
+		e.end(ctx, hs)
+		admin.Close() // last: an end can be watched
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -120,40 +143,53 @@ type link interface {
 	Close(context.Context) error
 }
 
-// open links to NATS and makes the server on top. stop ends what runs beneath
-// them: NATS in this process, and the export of traces.
-func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _ link, stop func(context.Context), err error) {
-	tracer, stopTracing, err := newTracer(ctx, cfg, log)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	bo, stopNATS, err := backboneOptions(cfg, log)
-	if err != nil {
-		stopTracing(ctx)
-		return nil, nil, nil, err
-	}
-	stop = func(ctx context.Context) {
-		stopNATS()
-		stopTracing(ctx)
-	}
-	l, err := connect(ctx, cfg, bo)
-	if err != nil {
-		stop(ctx)
-		return nil, nil, nil, err
-	}
-	srv, err := newServer(l, cfg, log, tracer)
-	if err != nil {
-		err = errors.Join(err, l.Close(ctx))
-		stop(ctx)
-		return nil, nil, nil, err
-	}
-	return srv, l, stop, nil
+// An edgeProcess is what a server needs beneath it, and ends in order.
+type edgeProcess struct {
+	log  *slog.Logger
+	cfg  *config
+	srv  *edge.Server
+	who  *presence.Tracker
+	link link
+	stop []func(context.Context) // what ends last, in reverse order
 }
 
-func newServer(l link, cfg *config, log *slog.Logger, tracer trace.Tracer) (*edge.Server, error) {
-	poll, err := longPoll(cfg)
+// open links to NATS and makes the server on top.
+func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edgeProcess, err error) {
+	e := &edgeProcess{log: log, cfg: cfg}
+	defer func() {
+		if err != nil {
+			e.stopAll(ctx)
+		}
+	}()
+	tracer, stopTracing, err := newTracer(ctx, cfg, log)
 	if err != nil {
 		return nil, err
+	}
+	e.stop = append(e.stop, stopTracing)
+	bo, stopNATS, err := backboneOptions(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	e.stop = append(e.stop, func(context.Context) { stopNATS() })
+	if e.link, err = connect(ctx, cfg, bo); err != nil {
+		return nil, err
+	}
+	if e.srv, e.who, err = newServer(e.link, cfg, log, tracer); err != nil {
+		return nil, errors.Join(err, e.link.Close(ctx))
+	}
+	return e, nil
+}
+
+func (e *edgeProcess) stopAll(ctx context.Context) {
+	for _, stop := range slices.Backward(e.stop) {
+		stop(ctx)
+	}
+}
+
+func newServer(l link, cfg *config, log *slog.Logger, tracer trace.Tracer) (*edge.Server, *presence.Tracker, error) {
+	poll, err := longPoll(cfg)
+	if err != nil {
+		return nil, nil, err
 	}
 	srv, err := edge.New(l, &edge.Options{
 		Connect:     rooms.Connect,
@@ -164,13 +200,13 @@ func newServer(l link, cfg *config, log *slog.Logger, tracer trace.Tracer) (*edg
 		Logger:      log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	rooms.Serve(srv, &rooms.Options{
+	who := rooms.Serve(srv, &rooms.Options{
 		NoHistory: cfg.History == "off",
 		Presence:  &presence.Options{DeadAfter: cfg.DeadAfter},
 	})
-	return srv, nil
+	return srv, who, nil
 }
 
 func connect(ctx context.Context, cfg *config, o *backbone.Options) (link, error) {
@@ -205,9 +241,9 @@ func remind(ctx context.Context, log *slog.Logger, l link) {
 	}
 }
 
-// closeAll ends clients first and NATS last, so that what clients have said
-// still leaves.
-func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.Server, l link, stop func(context.Context)) {
+// end ends clients first and NATS last, so that what clients have said still
+// leaves.
+func (e *edgeProcess) end(ctx context.Context, hs *http.Server) {
 	// Together: hs waits for handshakes, and hs knows nothing of upgraded
 	// connections.
 	var wg sync.WaitGroup
@@ -216,14 +252,14 @@ func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.
 			hs.Close()
 		}
 	})
-	if err := srv.Shutdown(ctx); err != nil {
-		log.Warn("cutting off clients that did not leave in time", "error", err)
+	if err := e.srv.Shutdown(ctx); err != nil {
+		e.log.Warn("cutting off clients that did not leave in time", "error", err)
 	}
 	wg.Wait()
-	if err := l.Close(ctx); err != nil {
-		log.Warn("NATS may not have got everything", "error", err)
+	if err := e.link.Close(ctx); err != nil {
+		e.log.Warn("NATS may not have got everything", "error", err)
 	}
-	stop(ctx)
+	e.stopAll(ctx)
 }
 
 func ignoreClosed(err error) error {
@@ -233,12 +269,21 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-func listenHint(err error) string {
+// listen listens on the address of a flag. port is one to propose.
+func listen(flag, address, port string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &exitError{exitListen, fmt.Errorf("%s: %w; %s", flag, err, listenHint(err, flag+" :"+port))}
+	}
+	return l, nil
+}
+
+func listenHint(err error, such string) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program listens there: stop it, or choose another port, such as --listen :4001"
+		return "another program listens there: stop it, or choose another port, such as " + such
 	case errors.Is(err, syscall.EACCES):
-		return "ports below 1024 need a privilege: choose another, such as --listen :4000"
+		return "ports below 1024 need a privilege: choose another, such as " + such
 	}
-	return "choose an address of this machine, such as --listen :4000"
+	return "choose an address of this machine, such as " + such
 }

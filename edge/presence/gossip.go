@@ -49,7 +49,7 @@ func (t *Tracker) say(word, topic string, p *packet) {
 	p.edge = t.self
 	// Without a link nobody hears it: they notice by the versions.
 	if err := t.net.Say(word, topic, p.encode()); err != nil {
-		t.log.Debug("presence cannot be told to other edges", "word", word, "topic", topic, "error", err)
+		t.log.Debug("presence cannot be told to other edges", "word", word, "room", topic, "error", err)
 	}
 }
 
@@ -58,6 +58,7 @@ func (t *Tracker) say(word, topic string, p *packet) {
 func (t *Tracker) hear(data []byte) *packet {
 	p, err := decodePacket(data)
 	if err != nil {
+		t.stats.invalid.Add(1)
 		t.log.Warn("dropping what is not a packet of presence", "error", err)
 		return nil
 	}
@@ -226,6 +227,7 @@ func (t *Tracker) later(job func()) {
 	select {
 	case t.jobs <- job:
 	default:
+		t.stats.unanswered.Add(1)
 		t.log.Warn("too much to do for presence, a question goes unanswered")
 	}
 }
@@ -257,7 +259,8 @@ func (t *Tracker) sweep(now time.Time) {
 		case p.gone && silent >= time.Hour: // nothing of it is on its way any more
 			delete(t.peers, id)
 		case !p.gone && silent >= t.opts.DeadAfter && now.After(t.thaw):
-			t.log.Warn("another edge is silent, its users are taken to be gone", "edge", p.name, "silent", silent)
+			t.stats.dead.Add(1)
+			t.log.Warn("another edge is silent, its users are taken to be gone", "edge", p.name, "silent", silent.String())
 			delete(t.peers, id)
 			dead = append(dead, id)
 		}

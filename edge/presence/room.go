@@ -71,14 +71,14 @@ func (r *room) open() {
 	t := r.t
 	stopDiffs, err := t.net.Listen(wordDiff, r.topic, r.hearDiff)
 	if err != nil {
-		t.log.Error("presence of other edges cannot be followed", "topic", r.topic, "error", err)
+		t.log.Error("presence of other edges cannot be followed", "room", r.topic, "error", err)
 		r.answered()
 		return
 	}
 	r.ask(r.answered)
 	stopQuestions, err := t.net.Listen(wordAsk, r.topic, func(_ []byte, answer func([]byte) error) { r.question(answer) })
 	if err != nil {
-		t.log.Error("presence cannot be told to other edges", "topic", r.topic, "error", err)
+		t.log.Error("presence cannot be told to other edges", "room", r.topic, "error", err)
 		stopQuestions = func() {}
 	}
 	r.mu.Lock()
@@ -138,10 +138,13 @@ func (r *room) track(c *channel, key, meta string) error {
 	case c.find(key) >= 0:
 		return ErrTracked
 	case len(c.tracked) >= o.MaxKeys:
+		r.t.stats.limits[limitKeys].Add(1)
 		return edge.Refuse(fmt.Sprintf("a channel may track %d presence keys", o.MaxKeys))
 	case r.state.count(key) >= o.MaxMetas:
+		r.t.stats.limits[limitMetas].Add(1)
 		return edge.Refuse(fmt.Sprintf("present %d times already", o.MaxMetas))
 	case !c.allow(o):
+		r.t.stats.limits[limitRate].Add(1)
 		return errTooFast
 	}
 	e := entry{key: key, meta: meta}
@@ -178,6 +181,7 @@ func (r *room) update(c *channel, old *entry, meta string) (done bool, err error
 	case i < 0:
 		return false, nil
 	case !c.allow(&r.t.opts):
+		r.t.stats.limits[limitRate].Add(1)
 		return false, errTooFast
 	}
 	e := entry{key: old.key, meta: meta, prev: old.ref, slot: old.slot}
@@ -194,6 +198,7 @@ func (r *room) untrack(c *channel, key string) error {
 		return nil
 	}
 	if !c.allow(&r.t.opts) {
+		r.t.stats.limits[limitRate].Add(1)
 		return errTooFast
 	}
 	e := c.tracked[i]

@@ -34,6 +34,7 @@ type Tracker struct {
 	self  edgeID
 	mint  mint
 	clock atomic.Uint64 // of versions
+	stats stats
 
 	quit     chan struct{} // closed by Close
 	resync   chan struct{} // holds a token if something may have been missed
@@ -124,6 +125,7 @@ func (t *Tracker) Track(s *edge.Socket, key string, meta any) error {
 		return err
 	}
 	if len(key) > maxKey || !utf8.ValidString(key) {
+		t.stats.limits[limitKeyBytes].Add(1)
 		return edge.Refuse(fmt.Sprintf("presence key is not a text of at most %d bytes", maxKey))
 	}
 	r, c, err := t.enter(s)
@@ -267,7 +269,7 @@ func (t *Tracker) fetched(ctx context.Context, topic string, groups []group) (li
 		err = t.opts.Fetch(ctx, topic, list)
 	}()
 	if err != nil {
-		t.log.Error("fetching presences failed", "topic", topic, "error", err)
+		t.log.Error("fetching presences failed", "room", topic, "error", err)
 		list = listOf(groups)
 	}
 	return list
@@ -279,6 +281,7 @@ func (t *Tracker) checked(meta any) (string, error) {
 		return "", err
 	}
 	if limit := min(t.opts.MaxMeta, maxMetaBytes); len(m) > limit {
+		t.stats.limits[limitMetaBytes].Add(1)
 		return "", edge.Refuse(fmt.Sprintf("presence meta is longer than %d bytes", limit))
 	}
 	return m, nil
@@ -372,31 +375,6 @@ func (t *Tracker) all() []*room {
 		rooms = append(rooms, r)
 	}
 	return rooms
-}
-
-// Stats are what a Tracker holds now.
-type Stats struct {
-	Rooms int `json:"rooms"` // followed
-	Edges int `json:"edges"` // others that live
-	Metas int `json:"metas"` // of all edges, in the rooms followed
-}
-
-// Stats returns the counts.
-func (t *Tracker) Stats() (st Stats) {
-	for _, r := range t.all() {
-		r.mu.Lock()
-		st.Rooms++
-		st.Metas += r.state.size
-		r.mu.Unlock()
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range t.peers {
-		if !p.gone {
-			st.Edges++
-		}
-	}
-	return st
 }
 
 // name is how logs call this edge.
