@@ -129,7 +129,7 @@ func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 	lp := &longPoll{
 		srv:      srv,
 		opts:     *srv.opts.LongPoll,
-		name:     rand.Text(),
+		name:     srv.id,
 		caller:   caller,
 		sessions: make(map[sessionID]*pollSession),
 		users:    make(map[string]int),
@@ -243,10 +243,6 @@ func (lp *longPoll) await(ctx context.Context, o owner) ([]byte, pollState) {
 // learns of it by the status 410.
 func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params) {
 	srv := lp.srv
-	if srv.isDraining() {
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
-		return
-	}
 	h := &Handshake{Params: params, Request: r}
 	if tokens := r.Header["X-Phoenix-Authtoken"]; srv.opts.AuthToken && len(tokens) > 0 {
 		h.Token, h.HasToken = tokens[0], true
@@ -254,6 +250,9 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	version, err := versionOf(params)
 	if err != nil {
 		answerStatus(w, 403)
+		return
+	}
+	if !srv.admit(w, r) {
 		return
 	}
 	session, err := srv.connect(r, h)
@@ -275,10 +274,10 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 		answerStatus(w, 403)
 		return
 	}
-	if !srv.add(&s.conn) {
+	if err := srv.add(&s.conn); err != nil {
 		lp.forget(s)
 		s.conn.cancel()
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		srv.busy(w, r, err)
 		return
 	}
 	srv.log.Debug("connected", s.conn.attrs("version", int(version), "transport", "longpoll")...)
