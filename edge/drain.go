@@ -25,6 +25,13 @@ import (
 // returned.
 func (srv *Server) Drain(ctx context.Context, pace func() float64) error {
 	srv.refuse()
+	srv.mu.Lock()
+	before := srv.onDrain
+	srv.onDrain = nil
+	srv.mu.Unlock()
+	for _, f := range before {
+		f()
+	}
 	d := &drain{srv: srv, pace: pace, left: srv.connections(), began: time.Now()}
 	if d.pace == nil {
 		d.pace = func() float64 { return math.Inf(1) }

@@ -41,6 +41,7 @@ type Server struct {
 	draining   bool // no more connections are taken
 	ending     bool // Shutdown has begun
 	onShutdown []func()
+	onDrain    []func() // nil once they have been called
 
 	roomsMu sync.Mutex // guards rooms and their refs
 	rooms   map[string]*room
