@@ -233,6 +233,7 @@ func (c *conn) push(m *protocol.Message) error {
 
 // send queues a frame; a client that does not read fast enough is closed.
 func (c *conn) send(f frame, now int64) {
+	c.srv.stats.messagesOut.Add(1)
 	if !c.transport.send(f, now) {
 		c.slow("too many bytes queued")
 	}

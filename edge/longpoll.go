@@ -42,6 +42,11 @@ type LongPoll struct {
 	// Phoenix.
 	OwnerTimeout time.Duration
 
+	// Alive reports whether the edge of that [Server.ID] is known to live; package
+	// fleet knows. Its sessions then do not count as gone while it has lost NATS
+	// for some seconds. If nil, none is.
+	Alive func(edge string) bool
+
 	// SessionsPerUser and SessionsPerIP bound the sessions on this edge of
 	// clients with the same Session.ID, if they have one, and with the same
 	// address. If zero, 100 and 10,000; if negative there is no bound.
@@ -71,6 +76,9 @@ func (o *LongPoll) withDefaults(all *Options) *LongPoll {
 	d.Secret = slices.Clone(d.Secret)
 	d.Window = cmp.Or(d.Window, 10*time.Second)
 	d.OwnerTimeout = cmp.Or(d.OwnerTimeout, 2*time.Second)
+	if d.Alive == nil {
+		d.Alive = func(string) bool { return false }
+	}
 	d.SessionsPerUser = cmp.Or(d.SessionsPerUser, 100)
 	d.SessionsPerIP = cmp.Or(d.SessionsPerIP, 10_000)
 	if d.ClientIP == nil {

@@ -87,6 +87,17 @@ func New(b Backbone, o *Options) (*Server, error) {
 // nor this one after a restart.
 func (srv *Server) ID() string { return srv.id }
 
+// Limits are what a server bears, as its Options say.
+type Limits struct {
+	MaxSockets int     // 0 if there is no bound
+	AdmitRate  float64 // sockets a second; 0 if there is no bound
+}
+
+// Limits returns what the server bears.
+func (srv *Server) Limits() Limits {
+	return Limits{srv.opts.MaxSockets, srv.opts.AdmitRate}
+}
+
 // Broadcast sends an event to all members of a topic on all edges. See
 // [Socket.Broadcast]. An event named disconnect also closes the sockets whose
 // id is the topic, as in Phoenix.
@@ -225,6 +236,7 @@ func (srv *Server) clock() int64 { return nanotime() }
 type stats struct {
 	sockets, channels                   atomic.Int64
 	messagesIn, stale, refused, crashes atomic.Uint64
+	messagesOut                         atomic.Uint64
 	slowClients, idleClients, invalid   atomic.Uint64
 	limited                             atomic.Uint64
 
@@ -240,6 +252,7 @@ type Stats struct {
 	Rooms     int   `json:"rooms"`      // topics with members here
 
 	MessagesIn  uint64 `json:"messages_in"`  // from clients
+	MessagesOut uint64 `json:"messages_out"` // queued for clients
 	Stale       uint64 `json:"stale"`        // dropped for an old join_ref
 	Refused     uint64 `json:"refused"`      // joins
 	Crashes     uint64 `json:"crashes"`      // panics and errors that ended a channel or a join
@@ -272,7 +285,7 @@ func (srv *Server) Stats() Stats {
 	s := &srv.stats
 	return Stats{
 		Sockets: s.sockets.Load(), LongPolls: polls, Channels: s.channels.Load(), Rooms: rooms,
-		MessagesIn: s.messagesIn.Load(), Stale: s.stale.Load(), Refused: s.refused.Load(), Crashes: s.crashes.Load(),
+		MessagesIn: s.messagesIn.Load(), MessagesOut: s.messagesOut.Load(), Stale: s.stale.Load(), Refused: s.refused.Load(), Crashes: s.crashes.Load(),
 		SlowClients: s.slowClients.Load(), IdleClients: s.idleClients.Load(), Invalid: s.invalid.Load(), Limited: s.limited.Load(),
 		Waiting: srv.admission.waiters(), Admitted: s.admitted.Load(), AdmitWaits: s.admitWaits.Load(),
 		AdmitRefused: s.admitRefused.Load(), FullRefused: s.fullRefused.Load(),
