@@ -55,6 +55,7 @@ type Table struct {
 	edges map[string]Edge
 	ended map[string]time.Time // edges that said they end, and when: what comes late is not heard
 	thaw  time.Time            // before which nobody is forgotten
+	swept time.Time            // when who is silent was last looked for
 }
 
 // Watch begins to listen to what edges say over b. A Table that is new is
@@ -141,6 +142,10 @@ func (t *Table) note(s Status) {
 // forgetLocked forgets who is silent; but not while it is this edge that hears
 // nobody.
 func (t *Table) forgetLocked(now time.Time) {
+	if now.Sub(t.swept) < t.opts.Every/8 {
+		return
+	}
+	t.swept = now
 	patience := 3 * t.opts.Every
 	if l, ok := t.backbone.(interface{ Connected() bool }); ok && !l.Connected() {
 		t.thaw = now.Add(patience)
