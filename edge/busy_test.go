@@ -81,7 +81,7 @@ func TestHandshakesWait(t *testing.T) {
 	}
 	wg.Wait()
 	if d := time.Since(began); d < 650*time.Millisecond {
-		t.Errorf("16 clients were let in in %v", d)
+		t.Errorf("it took %v to let 16 clients in", d)
 	}
 	if st := e.Stats(); st.Admitted != 16 || st.AdmitWaits < 13 || st.Waiting != 0 || st.AdmitRefused != 0 {
 		t.Errorf("%+v", st)

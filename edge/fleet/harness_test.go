@@ -136,7 +136,7 @@ func (l *listener) read(ws *websocket.Conn) {
 		var event string
 		var payload struct{ N int }
 		if err := json.Unmarshal(b, &[]any{nil, nil, nil, &event, &payload}); err != nil || event != "n" || payload.N != l.last+1 && l.last != 0 {
-			l.broken = fmt.Errorf("got %.80s after %d (%v)", b, l.last, err)
+			l.broken = fmt.Errorf("got %.80s after %d (%w)", b, l.last, err)
 		}
 		l.last = payload.N
 	}
