@@ -25,6 +25,7 @@ var rows = []row{
 	{"protocol", nil},
 	{"edge", edge},
 	{"edge/histogram", nil},
+	{"edge/fleet", edge},
 	{"edge/presence", edge},
 	{"edge/rooms", slices.Concat(edge, []string{"edge/presence"})},
 	{"edge/backbone", slices.Concat(edge, nats)},

@@ -76,9 +76,8 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	if srv.isDraining() {
-		srv.refused(handshakeDraining, ErrDraining.Error())
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+	if err := srv.Ready(); err != nil {
+		srv.busy(w, r, err)
 		return
 	}
 	h := &Handshake{Params: params, Request: r}
@@ -97,6 +96,9 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
 		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	if !srv.admit(w, r) { // before Connect, whose work it spares
 		return
 	}
 	session, err := srv.connect(r, h)

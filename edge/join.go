@@ -102,11 +102,11 @@ func (c *conn) tryJoin(ctx context.Context, m *protocol.Message, rt *route) (*So
 	s := c.newSocket(rt, m)
 	response, err := s.callJoin(ctx, Payload{m.Payload, m.Binary})
 	if err != nil {
-		s.discard()
+		s.discard(err)
 		return nil, nil, err
 	}
 	if err := s.enterRoom(ctx); err != nil {
-		s.discard()
+		s.discard(err)
 		s.terminate(err)
 		return nil, nil, err
 	}
@@ -118,7 +118,7 @@ func (c *conn) tryJoin(ctx context.Context, m *protocol.Message, rt *route) (*So
 	}
 	if err != nil {
 		s.leaveRoom()
-		s.discard()
+		s.discard(err)
 		s.terminate(err)
 		return nil, nil, err
 	}
@@ -207,7 +207,7 @@ func (s *Socket) ready() {
 }
 
 // discard silences a Socket that never joined, and drops what it was to do.
-func (s *Socket) discard() {
+func (s *Socket) discard(reason error) {
 	s.mu.Lock()
 	s.state = silent
 	rest := s.inbox
@@ -216,5 +216,5 @@ func (s *Socket) discard() {
 	for _, t := range rest {
 		s.conn.took(-t.size())
 	}
-	s.runOnEnd()
+	s.runOnEnd(reason)
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/fleet"
 	"github.com/aristochat/aristochat/edge/metrics"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
@@ -115,13 +116,13 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.
 		return errors.Join(err, g.Wait())
 	}
 	reg.MustRegister(metrics.New(e.srv, e.who))
-	f.open(e.srv, e.srv.Alive, e.link.Ready)
+	f.open(e.srv, e.srv.Alive, e.srv.Ready, e.link.Ready)
 	announce(stdout, log, cfg, l.Addr(), al)
 
 	g.Go(func() error {
 		remind(gctx, log, e.link)
+		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String(), "delay", cfg.DrainDelay.String())
 		f.drain()
-		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String())
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)
 		defer cancel()
@@ -143,14 +144,16 @@ type link interface {
 	Close(context.Context) error
 }
 
-// An edgeProcess is what a server needs beneath it, and ends in order.
+// An edgeProcess is what a server needs around it, and ends in order.
 type edgeProcess struct {
-	log  *slog.Logger
-	cfg  *config
-	srv  *edge.Server
-	who  *presence.Tracker
-	link link
-	stop []func(context.Context) // what ends last, in reverse order
+	log    *slog.Logger
+	cfg    *config
+	srv    *edge.Server
+	who    *presence.Tracker
+	table  *fleet.Table
+	member *fleet.Member
+	link   link
+	stop   []func(context.Context) // what ends last, in reverse order
 }
 
 // open links to NATS and makes the server on top.
@@ -174,10 +177,21 @@ func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edgeProcess, e
 	if e.link, err = connect(ctx, cfg, bo); err != nil {
 		return nil, err
 	}
-	if e.srv, e.who, err = newServer(e.link, cfg, log, tracer); err != nil {
+	if err := e.serve(ctx, tracer); err != nil {
 		return nil, errors.Join(err, e.link.Close(ctx))
 	}
 	return e, nil
+}
+
+func (e *edgeProcess) serve(ctx context.Context, tracer trace.Tracer) (err error) {
+	if e.table, err = fleet.Watch(ctx, e.link, &fleet.Options{Logger: e.log}); err != nil {
+		return err
+	}
+	if e.srv, e.who, err = newServer(e.link, e.cfg, e.table, e.log, tracer); err != nil {
+		return err
+	}
+	e.member = e.table.Join(e.srv, &fleet.MemberOptions{Version: buildVersion()})
+	return nil
 }
 
 func (e *edgeProcess) stopAll(ctx context.Context) {
@@ -186,10 +200,13 @@ func (e *edgeProcess) stopAll(ctx context.Context) {
 	}
 }
 
-func newServer(l link, cfg *config, log *slog.Logger, tracer trace.Tracer) (*edge.Server, *presence.Tracker, error) {
+func newServer(l link, cfg *config, others *fleet.Table, log *slog.Logger, tracer trace.Tracer) (*edge.Server, *presence.Tracker, error) {
 	poll, err := longPoll(cfg)
 	if err != nil {
 		return nil, nil, err
+	}
+	if poll != nil {
+		poll.Alive = others.Alive
 	}
 	srv, err := edge.New(l, &edge.Options{
 		Connect:     rooms.Connect,
@@ -197,6 +214,8 @@ func newServer(l link, cfg *config, log *slog.Logger, tracer trace.Tracer) (*edg
 		CheckOrigin: cfg.origins,
 		LongPoll:    poll,
 		Tracer:      tracer,
+		MaxSockets:  cfg.MaxSockets,
+		AdmitRate:   cfg.AdmitRate,
 		Logger:      log,
 	})
 	if err != nil {
@@ -241,9 +260,16 @@ func remind(ctx context.Context, log *slog.Logger, l link) {
 	}
 }
 
-// end ends clients first and NATS last, so that what clients have said still
-// leaves.
+// end ends in order, at the latest when ctx does: for the delay clients may still
+// come, then they go, and NATS last, so that what they have said still leaves.
 func (e *edgeProcess) end(ctx context.Context, hs *http.Server) {
+	e.member.Leave() // nobody shall count on this edge
+	if e.cfg.DrainDelay > 0 {
+		select {
+		case <-time.After(e.cfg.DrainDelay):
+		case <-ctx.Done():
+		}
+	}
 	// Together: hs waits for handshakes, and hs knows nothing of upgraded
 	// connections.
 	var wg sync.WaitGroup
@@ -252,10 +278,11 @@ func (e *edgeProcess) end(ctx context.Context, hs *http.Server) {
 			hs.Close()
 		}
 	})
-	if err := e.srv.Shutdown(ctx); err != nil {
-		e.log.Warn("cutting off clients that did not leave in time", "error", err)
+	if err := e.srv.Drain(ctx, e.member.Pace); err != nil {
+		e.log.Warn("cutting off clients that did not leave in time", "error", err, "clients", e.srv.Stats().DrainCut)
 	}
 	wg.Wait()
+	e.table.Close()
 	if err := e.link.Close(ctx); err != nil {
 		e.log.Warn("NATS may not have got everything", "error", err)
 	}
