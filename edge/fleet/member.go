@@ -32,7 +32,7 @@ type Member struct {
 	began   time.Time
 	leaving atomic.Bool
 	last    atomic.Pointer[float64] // pace since then that was not infinite
-	changed chan struct{} // holds a token if something is to be said now
+	changed chan struct{}           // holds a token if something is to be said now
 	quit    chan struct{}
 	once    sync.Once
 	done    sync.WaitGroup
