@@ -20,6 +20,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/page"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
 )
@@ -79,6 +80,9 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer)
 		return &exitError{exitListen, fmt.Errorf("--listen: %w; %s", err, listenHint(err))}
 	}
 	f := &front{}
+	if cfg.Page {
+		f.page = page.Handler()
+	}
 	hs := newHTTPServer(f, log)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignoreClosed(hs.Serve(l)) })
