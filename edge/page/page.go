@@ -165,10 +165,8 @@ func lean(name string, b []byte) []byte {
 	return out.Bytes()
 }
 
-var tight = strings.NewReplacer(": 0.", ":.", ": ", ":", "; }", "}", "; ", ";", ";
-", ";", ", ", ",", " { ", "{", " {
-", "{", " }", "}", "}
-", "}", " 0.", " .")
+var tight = strings.NewReplacer(": 0.", ":.", " 0.", " .", ": ", ":", "; }", "}", "; ", ";", ";\n", ";", ", ", ",",
+	" { ", "{", " {\n", "{", " }", "}", "}\n", "}")
 
 func compress(b []byte) []byte {
 	var out bytes.Buffer
