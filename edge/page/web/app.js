@@ -229,10 +229,10 @@ function drawNow() {
   if (!now) return
   setText($("#room h2"), display(now.name))
   const people = now.people
-  $("#show-people").hidden = people === 0
-  setText($("#show-people"), `${people.toLocaleString()} here`)
+  $("#show-people").hidden = people === 0 || wide.matches
+  for (const count of ["#show-people", "#people h2"]) setText($(count), `${people.toLocaleString()} here`)
   $("#people").classList.toggle("none", people === 0)
-  members.draw(now, people > 0 && (wide.matches ? !$("#chat").classList.contains("alone") : $("#chat").dataset.panel === "people"))
+  members.draw(now, people > 0 && (wide.matches || $("#chat").dataset.panel === "people"))
   setText($("#typing"), sayTyping([...now.typing.keys()]))
   $("#log").ariaLabel = `Messages in ${display(now.name)}`
   composer.text.placeholder = `Message ${display(now.name)}`
@@ -288,18 +288,14 @@ function setText(element, text) {
 function panel(which = "") {
   $("#chat").dataset.panel = which
   $("#show-rooms").ariaExpanded = String(which === "rooms")
-  $("#show-people").ariaExpanded = String(which === "people" || wide.matches && !$("#chat").classList.contains("alone"))
+  $("#show-people").ariaExpanded = String(which === "people")
   $("#room").inert = which !== "" && (narrow.matches || which === "people" && !wide.matches)
   if (which) $(`#${which} .close`).focus()
   draw()
 }
 
 $("#show-rooms").addEventListener("click", () => panel("rooms"))
-$("#show-people").addEventListener("click", () => {
-  if (!wide.matches) return panel("people")
-  save("alone", $("#chat").classList.toggle("alone") || undefined)
-  panel()
-})
+$("#show-people").addEventListener("click", () => panel("people"))
 for (const close of document.querySelectorAll(".close, #scrim")) {
   close.addEventListener("click", () => {
     const was = $("#chat").dataset.panel
@@ -333,7 +329,6 @@ visualViewport?.addEventListener("resize", () => {
   scrollTo(0, 0)
 })
 
-$("#chat").classList.toggle("alone", load("alone", false))
 me = load("name")
 if (me) begin(me)
 else askName()
