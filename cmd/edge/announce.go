@@ -27,18 +27,22 @@ func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr) {
 	if lacksSecret(cfg) {
 		beware += "\n\n  " + noSecret
 	}
+	page := ""
+	if cfg.Page {
+		page = "    chat         http://" + host + "/\n"
+	}
 	fmt.Fprintf(stdout, `
   %s
 
-    phoenix.js   new Socket("ws://%s/socket")
-    websocket    ws://%[2]s/socket/websocket?vsn=2.0.0
-    health       http://%[2]s/healthz and /readyz
+%s    phoenix.js   new Socket("ws://%s/socket")
+    websocket    ws://%[3]s/socket/websocket?vsn=2.0.0
+    health       http://%[3]s/healthz and /readyz
     NATS         %s
     history      %s
 
   %s
 
-`, versionLine(), host, backend, historyOf(cfg), beware)
+`, versionLine(), page, host, backend, historyOf(cfg), beware)
 }
 
 // reachable is an address that a browser on this machine can use.

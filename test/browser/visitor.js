@@ -2,6 +2,7 @@
 import assert from "node:assert/strict"
 import {tmpdir} from "node:os"
 import {join} from "node:path"
+import {test} from "node:test"
 import WebSocket from "ws"
 import {Socket} from "../../edge/page/web/phoenix.js"
 import {browser, until} from "./chromium.js"
@@ -12,25 +13,49 @@ export const phone = {viewport: {width: 390, height: 844}, deviceScaleFactor: 2,
 // cannot prevent it.
 const networkTrouble = /WebSocket connection to .* failed|Failed to load resource|net::ERR_/
 
-// visit opens the page and enters a name. Nothing may be wrong in it until the end
-// of the test: no error, no violation of its policy; with trouble, the network may.
-export async function visit(t, url, name, {trouble = false, ...options} = {}) {
+// story is a test with visitors of the page. Nothing may be wrong in a page until
+// the end: no error, no violation of its policy; with trouble, the network may.
+// If it fails it leaves pictures.
+export function story(name, body) {
+  test(name, async t => {
+    const closers = [], mishaps = []
+    const stage = {
+      t, closers,
+      visit: (...args) => visit(stage, mishaps, ...args),
+      member: (...args) => member(stage, ...args),
+    }
+    let failed = true
+    try {
+      await body(stage)
+      failed = false
+    } finally {
+      for (const close of closers.reverse()) await close(failed)
+    }
+    assert.deepEqual(mishaps, [])
+  })
+}
+
+// visit opens the page and enters a name.
+async function visit({closers}, mishaps, url, name, {trouble = false, ...options} = {}) {
   const context = await browser.newContext({locale: "en-GB", ...options})
   const page = await context.newPage()
-  const mishaps = []
-  page.on("pageerror", err => mishaps.push(err.stack))
+  page.setDefaultTimeout(20_000)
+  const mishap = text => mishaps.push(`${name}: ${text}`)
+  page.on("pageerror", err => mishap(err.stack))
   page.on("dialog", dialog => {
-    mishaps.push(`a dialog: ${dialog.message()}`)
+    mishap(`a dialog: ${dialog.message()}`)
     dialog.dismiss()
   })
   page.on("console", message => {
     if (message.type() !== "error" && message.type() !== "warning") return
-    if (!trouble || !networkTrouble.test(message.text())) mishaps.push(message.text())
+    if (!trouble || !networkTrouble.test(message.text())) mishap(message.text())
   })
-  t.after(async () => {
-    if (!t.passed) await page.screenshot({path: join(tmpdir(), `page-${name.replace(/\W+/g, "-")}-${process.pid}.png`)}).catch(() => {})
+  closers.push(async failed => {
+    if (failed) {
+      const path = join(tmpdir(), `page-${name.replace(/\W+/g, "-")}-${process.pid}.png`)
+      await page.screenshot({path}).then(() => console.error(`a picture of the page: ${path}`), () => {})
+    }
     await context.close()
-    assert.deepEqual(mishaps, [], `in the page of ${name}`)
   })
   const visitor = new Visitor(page, context, name)
   await page.goto(url)
@@ -84,12 +109,12 @@ class Visitor {
 }
 
 // member is in a room without a page, by the page's own phoenix.js.
-export async function member(t, port, name, room = "main") {
+async function member({closers}, port, name, room = "main") {
   const socket = new Socket(`ws://127.0.0.1:${port}/socket`, {params: {username: name}, transport: WebSocket})
   const channel = socket.channel(`rooms:${room}`)
   const heard = []
   channel.on("chat_msg", message => heard.push(message))
-  t.after(() => socket.disconnect())
+  closers.push(() => socket.disconnect())
   await new Promise(resolve => {
     channel.onJoin = resolve
     channel.join()
