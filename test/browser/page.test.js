@@ -13,7 +13,7 @@ import {story} from "./visitor.js"
 
 process.setMaxListeners(0) // each edge has one
 
-describe("the page", {concurrency: 3}, () => {
+describe("the page", {concurrency: 2}, () => {
   story("two people chat across two edges, see each other, and see who types", async ({t, visit, member}) => {
     const [first, second] = await startEdges(t)
     const ann = await visit(`http://127.0.0.1:${first.port}/`, "ann")
@@ -213,7 +213,7 @@ describe("the page", {concurrency: 3}, () => {
   })
 
   story("who runs no history and knows neither presence nor acknowledgements is talked to all the same", async ({t, visit}) => {
-    const edge = await startEdge(t, "--history", "off")
+    const edge = await startEdge(t, "--history=off")
     const fixture = await startFixture(t)
     for (const port of [fixture, edge.port]) {
       const gate = await startGate(t, path => path.startsWith("/socket") ? port : edge.port)

@@ -30,6 +30,7 @@ export function story(name, body) {
       failed = false
     } finally {
       for (const close of closers.reverse()) await close(failed)
+      if (failed && mishaps.length) console.error(mishaps)
     }
     assert.deepEqual(mishaps, [])
   })
