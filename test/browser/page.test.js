@@ -265,7 +265,7 @@ describe("the page", {concurrency: 2}, () => {
     await ann.page.getByRole("button", {name: "Try now"}).click()
     await ann.page.locator("#banner").waitFor({state: "hidden"})
     assert.equal(await ann.page.locator("#text").inputValue(), "half a thought")
-    await ann.page.keyboard.press("Enter")
+    await ann.page.locator("#text").press("Enter")
     await ann.sees("half a thought")
   })
 

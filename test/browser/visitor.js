@@ -51,15 +51,25 @@ async function visit({closers}, mishaps, url, name, {trouble = false, ...options
     if (message.type() !== "error" && message.type() !== "warning") return
     if (!trouble || !networkTrouble.test(message.text())) mishap(message.text())
   })
+  const troubles = []
+  page.on("requestfailed", request => troubles.push(`${request.url()}: ${request.failure()?.errorText}`))
+  page.on("response", response => { if (response.status() >= 400) troubles.push(`${response.url()}: ${response.status()}`) })
   closers.push(async failed => {
     if (failed) {
+      if (troubles.length) console.error(name, troubles.slice(0, 20))
       const path = join(tmpdir(), `page-${name.replace(/\W+/g, "-")}-${process.pid}.png`)
       await page.screenshot({path}).then(() => console.error(`a picture of the page: ${path}`), () => {})
     }
     await context.close()
   })
   const visitor = new Visitor(page, context, name)
-  await page.goto(url)
+  for (let tries = 3; ; tries--) {
+    await page.goto(url)
+    // On a machine that is very busy a request may not reach the edge within the
+    // 5 s that it has. Then the page says so, and one loads it again.
+    if (tries === 1 || await page.locator("#name").waitFor({timeout: 8000}).then(() => true, () => false)) break
+    mishaps.length = 0
+  }
   await visitor.enter()
   return visitor
 }
