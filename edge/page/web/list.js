@@ -66,6 +66,7 @@ export class List {
   #place            // {key, gap}: the row at the top, and how far it is from there
   #width
   #view             // the height that was last drawn for
+  #top              // and where that left the scroller
   #due
 
   // row makes the element of items[i]; version changes when it has to be made
@@ -94,7 +95,7 @@ export class List {
     this.#rows.clear()
     this.list.replaceChildren()
     this.draw()
-    this.#scrolled()
+    this.#scrolled(true)
   }
 
   toEnd() {
@@ -110,16 +111,17 @@ export class List {
     const index = this.#place && !this.atEnd ? keys.indexOf(this.#place.key) : -1
     const view = this.#view = scroller.clientHeight
     // Measured rows may leave room for others, hence a few rounds.
-    for (let round = 0, grew = true; grew && round < 5; round++) {
+    for (let round = 1, grew = true; grew && round <= 5; round++) {
       heights.lay(keys)
       const most = Math.max(0, heights.total - view)
       const top = Math.max(0, Math.min(most, this.atEnd ? most : index < 0 ? scroller.scrollTop : heights.top(index) - this.#place.gap))
       const first = heights.at(top - margin), last = heights.at(top + view + margin)
       grew = this.#fill(first, last)
-      if (grew) continue
+      if (grew && round < 5) continue
       this.list.style.paddingTop = `${heights.top(first)}px`
       this.list.style.paddingBottom = `${heights.total - heights.top(Math.min(last + 1, keys.length))}px`
       if (Math.abs(scroller.scrollTop - top) >= 1) scroller.scrollTop = top
+      this.#top = scroller.scrollTop
     }
   }
 
@@ -154,10 +156,15 @@ export class List {
     return grew
   }
 
-  #scrolled() {
+  // scrolled finds the reader's place, if it is the reader who has moved: neither
+  // draw nor another size of the scroller, unless forced.
+  #scrolled(forced) {
     const {scroller} = this, heights = this.#heights
-    if (scroller.clientHeight !== this.#view) return this.draw() // it has another size: not the reader's doing
     const top = scroller.scrollTop
+    if (!forced && (scroller.clientHeight !== this.#view || Math.abs(top - this.#top) < 1)) {
+      this.draw()
+      return this.onScroll()
+    }
     this.atEnd = top + scroller.clientHeight >= heights.total - atEnd
     if (heights.keys.length) {
       let i = heights.at(top)
