@@ -30,6 +30,7 @@ var rows = []row{
 	{"edge/rooms", slices.Concat(edge, []string{"edge/presence"})},
 	{"edge/backbone", slices.Concat(edge, nats)},
 	{"edge/metrics", slices.Concat(edge, nats, prometheus, []string{"edge/backbone", "edge/presence"})},
+	{"edge/page", nil},
 	{"embedded", slices.Concat(nats, natsServer)},
 	{"client", []string{"protocol", "github.com/coder/websocket", "golang.org/x"}},
 	{"conformance", edge},

@@ -34,6 +34,7 @@ type config struct {
 	Listen      string        `group:"clients" default:":4000" placeholder:"HOST:PORT" help:"Where clients connect. (default :4000)"`
 	AllowOrigin []string      `group:"clients" default:"same-host" placeholder:"ORIGIN" help:"Web pages that may connect: same-host, any, or a list of origins such as https://chat.example.com or //*.example.com. (default same-host)"`
 	LongPoll    string        `name:"longpoll" group:"clients" default:"on" enum:"on,off" placeholder:"HOW" help:"Long-polling for clients whose network lets no websocket through: on or off. (default on)"`
+	Page        bool          `group:"clients" default:"true" help:"Serve the chat as a web page at /. (default true; --page=false turns it off)"`
 	Secret      string        `group:"clients" placeholder:"TEXT" help:"What all edges of a cluster know and nobody else: 16 bytes or more. Long-polling needs it. An edge with its own NATS makes one and keeps it with its data."`
 	SecretFile  string        `group:"clients" placeholder:"FILE" help:"File with the secret: other users of the machine can read flags."`
 	DeadAfter   time.Duration `group:"clients" default:"8s" placeholder:"TIME" help:"How long another edge may be silent before its users are taken to be gone. (default 8s)"`

@@ -24,6 +24,7 @@ import (
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/edge/fleet"
 	"github.com/aristochat/aristochat/edge/metrics"
+	"github.com/aristochat/aristochat/edge/page"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
 	"github.com/aristochat/aristochat/internal/logsample"
@@ -89,6 +90,9 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.
 		return err
 	}
 	f := &front{}
+	if cfg.Page {
+		f.page = page.Handler()
+	}
 	hs := newHTTPServer(f, log)
 	reg := newRegistry(f, lines)
 	admin := newAdminServer(newAdmin(f, reg, log), log)
