@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -34,8 +36,10 @@ func gather(t *testing.T) (*prometheus.Registry, map[string]*dto.MetricFamily) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		srv.Shutdown(t.Context())
-		link.Close(t.Context())
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		srv.Shutdown(ctx)
+		link.Close(ctx)
 		stopNATS()
 	})
 	reg := newRegistry(&front{}, lines)
