@@ -33,6 +33,7 @@ type config struct {
 	SecretFile  string        `group:"clients" placeholder:"FILE" help:"File with the secret: other users of the machine can read flags."`
 	DeadAfter   time.Duration `group:"clients" default:"8s" placeholder:"TIME" help:"How long another edge may be silent before its users are taken to be gone. (default 8s)"`
 	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long clients may take to leave at the end. (default 10s)"`
+	Grace       time.Duration `group:"clients" placeholder:"TIME" help:"How long after SIGTERM the edge is killed, such as Kubernetes's terminationGracePeriodSeconds. It changes nothing: --drain is checked against it."`
 
 	NATS          []string `name:"nats" group:"nats" placeholder:"URL" help:"NATS servers of one cluster, such as nats://a:4222,nats://b:4222. Without it NATS runs in this process."`
 	NATSCreds     string   `name:"nats-creds" group:"nats" placeholder:"FILE" help:"Credentials file (JWT and seed)."`
@@ -58,6 +59,7 @@ type config struct {
 
 	Serve     struct{}    `cmd:"" default:"1" help:"Serve clients (default)."`
 	StreamCmd streamFlags `cmd:"" name:"stream" help:"Prepare NATS."`
+	Check     checkFlags  `cmd:"" help:"Tell whether an edge with these flags can work, here and now. Nothing is changed."`
 
 	// What the flags mean, once checked.
 	command     string           `kong:"-"`
@@ -72,8 +74,14 @@ type streamFlags struct {
 	} `cmd:"" help:"Create the stream that keeps messages, or change it to what the --history flags say. Nothing is deleted without --shrink."`
 }
 
+type checkFlags struct {
+	Production bool `env:"-" help:"Take warnings for failures."`
+	JSON       bool `name:"json" env:"-" help:"Print one JSON object a line."`
+}
+
 const (
 	commandServe       = "serve"
+	commandCheck       = "check"
 	commandStreamApply = "stream apply"
 )
 
@@ -92,6 +100,8 @@ Exit codes
   2  a flag or environment variable is wrong, or a file that it names
   3  --listen or --nats-listen: the address is in use or not ours to use
   4  --data: the directory cannot be used
+  5  NATS cannot serve this edge however long it waits: no JetStream, missing
+     permissions, more replicas than servers; and edge check found a failure
 
   A NATS that cannot be reached ends nothing: the edge says so, retries with
   growing pauses, and /readyz is 503 meanwhile.
@@ -170,6 +180,9 @@ func (c *config) check() error {
 	}
 	if c.Drain < 0 {
 		return fmt.Errorf("--drain: %v is negative", c.Drain)
+	}
+	if c.Grace < 0 {
+		return fmt.Errorf("--grace: %v is negative", c.Grace)
 	}
 	var err error
 	if c.origins, err = originCheck(withoutEmpty(c.AllowOrigin)); err != nil {

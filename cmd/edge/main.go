@@ -39,6 +39,7 @@ const (
 	exitUsage   = 2
 	exitListen  = 3
 	exitData    = 4
+	exitUnfit   = 5
 )
 
 // An exitError ends the program with a code of its own.
@@ -65,8 +66,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log := newLogger(stderr, cfg)
 	slog.SetDefault(log) // for libraries that know no other
-	if cfg.command == commandStreamApply {
+	switch cfg.command {
+	case commandStreamApply:
 		return applyStream(ctx, cfg, log, stdout)
+	case commandCheck:
+		return runCheck(ctx, cfg, stdout)
 	}
 	return serve(ctx, cfg, log, stdout)
 }
@@ -74,6 +78,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // serve answers until ctx ends, then gives clients cfg.Drain to leave.
 func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer) error {
 	// First what fails most often, and before anything is written.
+	if err := checkMachine(cfg, log); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return &exitError{exitListen, fmt.Errorf("--listen: %w; %s", err, listenHint(err))}
@@ -95,6 +102,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer)
 	f.open(srv, link.Ready)
 	announce(stdout, log, cfg, l.Addr())
 
+	g.Go(func() error { return checkNATSAtStart(gctx, cfg, log) })
 	g.Go(func() error {
 		remind(gctx, log, link)
 		f.drain()
