@@ -59,6 +59,7 @@ type config struct {
 
 	Serve     struct{}    `cmd:"" default:"1" help:"Serve clients (default)."`
 	StreamCmd streamFlags `cmd:"" name:"stream" help:"Prepare NATS."`
+	Tail      tailFlags   `cmd:"" help:"Show the events of a room, or of all, as they pass on NATS."`
 	Check     checkFlags  `cmd:"" help:"Tell whether an edge with these flags can work, here and now. Nothing is changed."`
 
 	// What the flags mean, once checked.
@@ -82,6 +83,7 @@ type checkFlags struct {
 const (
 	commandServe       = "serve"
 	commandCheck       = "check"
+	commandTail        = "tail"
 	commandStreamApply = "stream apply"
 )
 
@@ -101,7 +103,8 @@ Exit codes
   3  --listen or --nats-listen: the address is in use or not ours to use
   4  --data: the directory cannot be used
   5  NATS cannot serve this edge however long it waits: no JetStream, missing
-     permissions, more replicas than servers; and edge check found a failure
+     permissions, more replicas than servers; edge check found a failure; edge
+     tail cannot reach NATS
 
   A NATS that cannot be reached ends nothing: the edge says so, retries with
   growing pauses, and /readyz is 503 meanwhile.
@@ -136,7 +139,7 @@ func parseConfig(args []string, stdout io.Writer) (*config, error) {
 		return nil, nil
 	}
 	if err == nil {
-		cfg.command = parsed.Command()
+		cfg.command = strings.TrimSuffix(parsed.Command(), " <room>")
 		err = cfg.check()
 	}
 	if err != nil {
@@ -199,6 +202,9 @@ func (c *config) check() error {
 	}
 	if c.command == commandStreamApply && len(c.NATS) == 0 {
 		return errors.New("--nats is missing: which servers shall have the stream? The NATS in an edge gets it by itself")
+	}
+	if c.command == commandTail && len(c.NATS) == 0 {
+		return errors.New("--nats is missing: where do the edges meet? An edge opens its own NATS to tools with --nats-listen 127.0.0.1:4222; then name nats://127.0.0.1:4222")
 	}
 	if len(c.NATS) == 0 && c.Data == "" && c.History != "off" {
 		c.Data = defaultData

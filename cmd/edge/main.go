@@ -71,6 +71,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return applyStream(ctx, cfg, log, stdout)
 	case commandCheck:
 		return runCheck(ctx, cfg, stdout)
+	case commandTail:
+		return runTail(ctx, cfg, stdout, stderr)
 	}
 	return serve(ctx, cfg, log, stdout)
 }
