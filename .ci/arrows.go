@@ -24,6 +24,7 @@ const anything = "*"
 var rows = []row{
 	{"protocol", nil},
 	{"edge", edge},
+	{"edge/fleet", edge},
 	{"edge/presence", edge},
 	{"edge/rooms", slices.Concat(edge, []string{"edge/presence"})},
 	{"edge/backbone", slices.Concat(edge, nats)},

@@ -73,8 +73,8 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	if srv.isDraining() {
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+	if err := srv.Ready(); err != nil {
+		srv.busy(w, r, err)
 		return
 	}
 	h := &Handshake{Params: params, Request: r}
@@ -90,6 +90,9 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	version, err := versionOf(params)
 	if err != nil {
 		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	if !srv.admit(w, r) { // before Connect, whose work it spares
 		return
 	}
 	session, err := srv.connect(r, h)

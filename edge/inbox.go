@@ -216,7 +216,7 @@ func (s *Socket) finish(end *endError) {
 			s.announce(protocol.EventClose)
 		}
 	}
-	s.runOnEnd()
+	s.runOnEnd(end.reason)
 	s.terminate(end.reason)
 	s.mu.Lock()
 	s.state = silent

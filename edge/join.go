@@ -91,11 +91,11 @@ func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
 	s := c.newSocket(rt, m)
 	response, err := s.callJoin(c.ctx, Payload{m.Payload, m.Binary})
 	if err != nil {
-		s.discard()
+		s.discard(err)
 		return nil, nil, err
 	}
 	if err := s.enterRoom(c.ctx); err != nil {
-		s.discard()
+		s.discard(err)
 		s.terminate(err)
 		return nil, nil, err
 	}
@@ -107,7 +107,7 @@ func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
 	}
 	if err != nil {
 		s.leaveRoom()
-		s.discard()
+		s.discard(err)
 		s.terminate(err)
 		return nil, nil, err
 	}
@@ -187,7 +187,7 @@ func (s *Socket) ready() {
 }
 
 // discard silences a Socket that never joined, and drops what it was to do.
-func (s *Socket) discard() {
+func (s *Socket) discard(reason error) {
 	s.mu.Lock()
 	s.state = silent
 	rest := s.inbox
@@ -196,5 +196,5 @@ func (s *Socket) discard() {
 	for _, t := range rest {
 		s.conn.took(-t.size())
 	}
-	s.runOnEnd()
+	s.runOnEnd(reason)
 }

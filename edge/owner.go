@@ -70,15 +70,20 @@ type remoteSession struct {
 // poll implements owner.
 func (o *remoteSession) poll(ctx context.Context, get uint64, first bool) ([]byte, pollState) {
 	wait := o.patience(ctx)
-	// The owner hands its messages out once. An answer is awaited even if the
-	// window ends meanwhile, and without one the session is taken to be gone:
-	// its client then resumes.
-	ctx = context.WithoutCancel(ctx)
+	// The owner hands its messages out once: an answer is awaited even if the
+	// window ends meanwhile, and without one the session is taken to be gone. Its
+	// client then resumes.
 	var r reply
 	messages, err := o.ask(ctx, question{Kind: askPoll, ID: get, First: first, WaitMS: wait}, nil, &r)
+	if isUnasked(err) && (ctx.Err() != nil || o.lp.ctx.Err() != nil) {
+		return nil, pollAgain // there was no way to the owner all the time, who still has everything
+	}
 	for err == nil && r.Rest > 0 {
+		ctx := context.WithoutCancel(ctx)
+		rest, cancel := context.WithTimeout(ctx, o.lp.opts.OwnerTimeout)
 		var part []byte
-		part, err = o.ask(ctx, question{Kind: askRest, ID: get}, nil, &r)
+		part, err = o.ask(rest, question{Kind: askRest, ID: get}, nil, &r)
+		cancel()
 		messages = append(messages, part...)
 	}
 	if err != nil {
@@ -129,30 +134,54 @@ func (o *remoteSession) patience(ctx context.Context) int64 {
 	return max(1, wait.Milliseconds())
 }
 
-// linkPause is how long a link that is down is left alone.
-const linkPause = 20 * time.Millisecond
+// Pauses between attempts to ask over a link that is down: from the first on they
+// double up to the last.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = 500 * time.Millisecond
+)
 
-// ask asks the owner, again if there was no link to ask over.
+// nobodyPatience is how long an owner that is known to live may be out of reach:
+// when NATS restarts, edges come back one after the other.
+const nobodyPatience = 3 * time.Second
+
+// isUnasked reports whether an error says that the owner never got the question.
+func isUnasked(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNobody)
+}
+
+// ask asks the owner, again until ctx ends if the question cannot have reached
+// it: there is no link to ask over, or the owner lives and has none. Its answer is
+// awaited for the OwnerTimeout, whatever ctx does.
 func (o *remoteSession) ask(ctx context.Context, q question, body []byte, r *reply) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.lp.opts.OwnerTimeout)
-	defer cancel()
 	q.Session = hex.EncodeToString(o.id[:])
 	data := marshal(q, body)
-	for {
-		answer, err := o.lp.caller.Request(ctx, o.edge, data)
-		if err == nil {
+	began := time.Now()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		answer, err := o.request(ctx, data)
+		switch {
+		case err == nil:
 			*r = reply{}
 			return unmarshal(answer, r)
-		}
-		if !errors.Is(err, ErrUnavailable) {
+		case errors.Is(err, ErrNobody) && (!o.lp.opts.Alive(o.edge) || time.Since(began) > nobodyPatience):
+			return nil, err
+		case !isUnasked(err):
 			return nil, err
 		}
 		select {
-		case <-time.After(linkPause):
+		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // spreads load
 		case <-ctx.Done():
+			return nil, err
+		case <-o.lp.ctx.Done():
 			return nil, err
 		}
 	}
+}
+
+func (o *remoteSession) request(ctx context.Context, data []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.lp.opts.OwnerTimeout)
+	defer cancel()
+	return o.lp.caller.Request(ctx, o.edge, data)
 }
 
 // answer answers another edge's question.

@@ -30,6 +30,7 @@ type pollSession struct {
 	heard  int64         // when a poll last began or ended
 	due    int64         // when the getter may have what is queued
 	paid   int64         // up to when the rate of requests is used up
+	closed bool          // nothing more is queued; what is there may still be polled
 	gone   bool
 	upload *upload // of the newest POST that comes through another edge
 	rest   rest    // of the newest answer that leaves through another edge
@@ -68,9 +69,12 @@ func (s *pollSession) poll(ctx context.Context, get uint64, first bool) ([]byte,
 		return nil, pollSuperseded
 	}
 	if len(s.queue) > 0 && s.due <= now && ctx.Err() == nil {
-		frames := s.takeLocked()
+		frames, last := s.takeLocked(), s.closed
 		s.heard = now
 		s.mu.Unlock()
+		if last {
+			s.leave()
+		}
 		return s.encode(frames)
 	}
 	wake := make(chan struct{})
@@ -233,7 +237,7 @@ func (s *pollSession) handle(e entry) bool {
 func (s *pollSession) send(f frame, _ int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gone {
+	if s.closed || s.gone {
 		return true
 	}
 	o := &s.lp.opts
@@ -254,8 +258,17 @@ func (s *pollSession) wakeLocked() {
 }
 
 // close implements transport. As in Phoenix, what is queued is lost: the next
-// poll says that the session is gone.
-func (s *pollSession) close(websocket.StatusCode) { s.leave() }
+// poll says that the session is gone. But for a server that drains: that should
+// cost nobody anything, and the next poll gets what is queued.
+func (s *pollSession) close(code websocket.StatusCode) {
+	s.mu.Lock()
+	s.closed = code == websocket.StatusServiceRestart && len(s.queue) > 0
+	stays := s.closed
+	s.mu.Unlock()
+	if !stays {
+		s.leave()
+	}
+}
 
 // discard implements transport.
 func (s *pollSession) discard(websocket.StatusCode) { s.leave() }

@@ -10,7 +10,6 @@ var errIdle = errors.New("idle")
 // sweep has every connection inspected now and then, in place of timers of
 // their own.
 func (srv *Server) sweep() {
-	defer srv.wg.Done()
 	t := time.NewTicker(srv.opts.sweepEvery())
 	defer t.Stop()
 	for {

@@ -177,7 +177,11 @@ func (c *websocketConn) inspect(now int64) {
 			c.hangUp()
 		}
 	case waiting != 0 && now-waiting > int64(srv.opts.OutboxAge):
+		if c.conn.isEnded() { // slow has nothing to say any more
+			c.hangUp()
+		}
 		c.conn.slow("oldest frame waited too long")
+	case c.conn.isEnded(): // what is queued is leaving
 	case now-c.lastRead.Load() > int64(srv.opts.IdleTimeout) && !c.conn.paused():
 		srv.stats.idleClients.Add(1)
 		c.conn.end(websocket.StatusProtocolError, errIdle)

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +35,10 @@ type config struct {
 	Secret      string        `group:"clients" placeholder:"TEXT" help:"What all edges of a cluster know and nobody else: 16 bytes or more. Long-polling needs it. An edge with its own NATS makes one and keeps it with its data."`
 	SecretFile  string        `group:"clients" placeholder:"FILE" help:"File with the secret: other users of the machine can read flags."`
 	DeadAfter   time.Duration `group:"clients" default:"8s" placeholder:"TIME" help:"How long another edge may be silent before its users are taken to be gone. (default 8s)"`
-	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long clients may take to leave at the end. (default 10s)"`
+	AdmitRate   float64       `group:"clients" placeholder:"N" help:"How many clients are let in a second. Who comes sooner waits, and is refused if that would take more than 2 s. (default 200 for each CPU)"`
+	MaxSockets  int           `group:"clients" placeholder:"N" help:"How many clients there may be. Then others are refused, and /readyz says full. (default: any number)"`
+	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long the end may take: clients are sent to the other edges as fast as those can bear, and faster if this would not suffice. (default 10s)"`
+	DrainDelay  time.Duration `group:"clients" default:"0s" placeholder:"TIME" help:"How long clients are still let in at the end, for load balancers that have yet to notice; part of --drain. (default 0s)"`
 	Grace       time.Duration `group:"clients" placeholder:"TIME" help:"How long after SIGTERM the edge is killed, such as Kubernetes's terminationGracePeriodSeconds. It changes nothing: --drain is checked against it."`
 
 	NATS          []string `name:"nats" group:"nats" placeholder:"URL" help:"NATS servers of one cluster, such as nats://a:4222,nats://b:4222. Without it NATS runs in this process."`
@@ -93,8 +99,9 @@ Without flags it listens on port 4000 and brings its own NATS, data included. Ed
 
 const exitCodes = `
 Signals
-  The first SIGTERM or SIGINT ends in order: clients are told to reconnect, what
-  they have sent leaves. A second one ends at once.
+  The first SIGTERM or SIGINT ends in order, within --drain: /readyz is 503, then
+  clients are told to reconnect, a few at a time, and what they have sent leaves.
+  A second one ends at once.
 
 Exit codes
   0  ended in order
@@ -181,8 +188,8 @@ func (c *config) check() error {
 	if c.DeadAfter < time.Second {
 		return fmt.Errorf("--dead-after: %v is less than a second", c.DeadAfter)
 	}
-	if c.Drain < 0 {
-		return fmt.Errorf("--drain: %v is negative", c.Drain)
+	if err := c.checkClients(); err != nil {
+		return err
 	}
 	if c.Grace < 0 {
 		return fmt.Errorf("--grace: %v is negative", c.Grace)
@@ -209,6 +216,27 @@ func (c *config) check() error {
 	if len(c.NATS) == 0 && c.Data == "" && c.History != "off" {
 		c.Data = defaultData
 	}
+	return nil
+}
+
+// ratePerCPU is how many clients a second one CPU lets in while half of it is
+// left for those that are there: see docs/deploys.md.
+const ratePerCPU = 200
+
+func (c *config) checkClients() error {
+	switch {
+	case c.Drain < 0:
+		return fmt.Errorf("--drain: %v is negative", c.Drain)
+	case c.DrainDelay < 0:
+		return fmt.Errorf("--drain-delay: %v is negative", c.DrainDelay)
+	case c.DrainDelay > 0 && c.DrainDelay >= c.Drain:
+		return fmt.Errorf("--drain-delay: %v leaves nothing of --drain, %v, for clients to leave: the delay is part of it", c.DrainDelay, c.Drain)
+	case c.MaxSockets < 0:
+		return fmt.Errorf("--max-sockets: %d is negative", c.MaxSockets)
+	case c.AdmitRate != 0 && (c.AdmitRate < 1 || math.IsInf(c.AdmitRate, 0) || math.IsNaN(c.AdmitRate)):
+		return fmt.Errorf("--admit-rate: %v is no rate: want 1 or more clients a second", c.AdmitRate)
+	}
+	c.AdmitRate = cmp.Or(c.AdmitRate, ratePerCPU*float64(runtime.GOMAXPROCS(0)))
 	return nil
 }
 

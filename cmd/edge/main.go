@@ -20,6 +20,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/fleet"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
 )
@@ -93,7 +94,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer)
 	g.Go(func() error { return ignoreClosed(hs.Serve(l)) })
 	// From here on there are answers about health, whatever NATS does.
 
-	srv, link, stopNATS, err := open(gctx, cfg, log)
+	e, err := open(gctx, cfg, log)
 	if err != nil {
 		hs.Close()
 		if ctx.Err() != nil { // told to end before it had begun
@@ -101,18 +102,18 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer)
 		}
 		return errors.Join(err, g.Wait())
 	}
-	f.open(srv, link.Ready)
+	f.open(e.srv, e.ready)
 	announce(stdout, log, cfg, l.Addr())
 
 	g.Go(func() error { return checkNATSAtStart(gctx, cfg, log) })
 	g.Go(func() error {
-		remind(gctx, log, link)
+		remind(gctx, log, e.link)
+		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain, "delay", cfg.DrainDelay)
 		f.drain()
-		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain)
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)
 		defer cancel()
-		closeAll(ctx, log, hs, srv, link, stopNATS)
+		e.end(ctx, hs)
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -129,37 +130,71 @@ type link interface {
 	Close(context.Context) error
 }
 
-// open links to NATS and makes the server on top. stopNATS ends what runs in
-// this process.
-func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _ link, stopNATS func(), err error) {
-	bo, stopNATS, err := backboneOptions(cfg, log)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	l, err := connect(ctx, cfg, bo)
-	if err != nil {
-		stopNATS()
-		return nil, nil, nil, err
-	}
-	srv, err := newServer(l, cfg, log)
-	if err != nil {
-		err = errors.Join(err, l.Close(ctx))
-		stopNATS()
-		return nil, nil, nil, err
-	}
-	return srv, l, stopNATS, nil
+// An edgeProcess is what ends in order.
+type edgeProcess struct {
+	log      *slog.Logger
+	cfg      *config
+	stopNATS func() // ends what runs in this process
+	link     link
+	srv      *edge.Server
+	table    *fleet.Table
+	member   *fleet.Member
 }
 
-func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, error) {
+// open links to NATS and makes the server on top.
+func open(ctx context.Context, cfg *config, log *slog.Logger) (*edgeProcess, error) {
+	e := &edgeProcess{log: log, cfg: cfg}
+	bo, stopNATS, err := backboneOptions(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	e.stopNATS = stopNATS
+	if e.link, err = connect(ctx, cfg, bo); err != nil {
+		stopNATS()
+		return nil, err
+	}
+	if err := e.serve(ctx); err != nil {
+		err = errors.Join(err, e.link.Close(ctx))
+		stopNATS()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *edgeProcess) serve(ctx context.Context) (err error) {
+	if e.table, err = fleet.Watch(ctx, e.link, &fleet.Options{Logger: e.log}); err != nil {
+		return err
+	}
+	if e.srv, err = newServer(e.link, e.cfg, e.table, e.log); err != nil {
+		return err
+	}
+	e.member = e.table.Join(e.srv, &fleet.MemberOptions{Version: buildVersion()})
+	return nil
+}
+
+// ready returns nil if new clients may come, or why not.
+func (e *edgeProcess) ready() error {
+	if err := e.srv.Ready(); err != nil {
+		return err
+	}
+	return e.link.Ready()
+}
+
+func newServer(l link, cfg *config, others *fleet.Table, log *slog.Logger) (*edge.Server, error) {
 	poll, err := longPoll(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if poll != nil {
+		poll.Alive = others.Alive
 	}
 	srv, err := edge.New(l, &edge.Options{
 		Connect:     rooms.Connect,
 		AuthToken:   true, // nobody verifies it yet, but clients that send one break off if it is ignored
 		CheckOrigin: cfg.origins,
 		LongPoll:    poll,
+		MaxSockets:  cfg.MaxSockets,
+		AdmitRate:   cfg.AdmitRate,
 		Logger:      log,
 	})
 	if err != nil {
@@ -204,9 +239,16 @@ func remind(ctx context.Context, log *slog.Logger, l link) {
 	}
 }
 
-// closeAll ends clients first and NATS last, so that what clients have said
-// still leaves.
-func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.Server, l link, stopNATS func()) {
+// end ends in order, at the latest when ctx does: for the delay clients may still
+// come, then they go, and NATS last, so that what they have said still leaves.
+func (e *edgeProcess) end(ctx context.Context, hs *http.Server) {
+	e.member.Leave() // nobody shall count on this edge
+	if e.cfg.DrainDelay > 0 {
+		select {
+		case <-time.After(e.cfg.DrainDelay):
+		case <-ctx.Done():
+		}
+	}
 	// Together: hs waits for handshakes, and hs knows nothing of upgraded
 	// connections.
 	var wg sync.WaitGroup
@@ -215,14 +257,15 @@ func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.
 			hs.Close()
 		}
 	})
-	if err := srv.Shutdown(ctx); err != nil {
-		log.Warn("cutting off clients that did not leave in time", "error", err)
+	if err := e.srv.Drain(ctx, e.member.Pace); err != nil {
+		e.log.Warn("cutting off clients that did not leave in time", "error", err, "clients", e.srv.Stats().DrainCut)
 	}
 	wg.Wait()
-	if err := l.Close(ctx); err != nil {
-		log.Warn("NATS may not have got everything", "error", err)
+	e.table.Close()
+	if err := e.link.Close(ctx); err != nil {
+		e.log.Warn("NATS may not have got everything", "error", err)
 	}
-	stopNATS()
+	e.stopNATS()
 }
 
 func ignoreClosed(err error) error {
