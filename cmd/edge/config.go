@@ -66,6 +66,7 @@ type config struct {
 	Serve     struct{}    `cmd:"" default:"1" help:"Serve clients (default)."`
 	StreamCmd streamFlags `cmd:"" name:"stream" help:"Prepare NATS."`
 	Tail      tailFlags   `cmd:"" help:"Show the events of a room, or of all, as they pass on NATS."`
+	Top       topFlags    `cmd:"" help:"Show the edges of the cluster: how many clients and messages each has."`
 	Check     checkFlags  `cmd:"" help:"Tell whether an edge with these flags can work, here and now. Nothing is changed."`
 
 	// What the flags mean, once checked.
@@ -90,6 +91,7 @@ const (
 	commandServe       = "serve"
 	commandCheck       = "check"
 	commandTail        = "tail"
+	commandTop         = "top"
 	commandStreamApply = "stream apply"
 )
 
@@ -111,7 +113,7 @@ Exit codes
   4  --data: the directory cannot be used
   5  NATS cannot serve this edge however long it waits: no JetStream, missing
      permissions, more replicas than servers; edge check found a failure; edge
-     tail cannot reach NATS
+     tail or edge top cannot reach NATS
 
   A NATS that cannot be reached ends nothing: the edge says so, retries with
   growing pauses, and /readyz is 503 meanwhile.
@@ -210,7 +212,7 @@ func (c *config) check() error {
 	if c.command == commandStreamApply && len(c.NATS) == 0 {
 		return errors.New("--nats is missing: which servers shall have the stream? The NATS in an edge gets it by itself")
 	}
-	if c.command == commandTail && len(c.NATS) == 0 {
+	if (c.command == commandTail || c.command == commandTop) && len(c.NATS) == 0 {
 		return errors.New("--nats is missing: where do the edges meet? An edge opens its own NATS to tools with --nats-listen 127.0.0.1:4222; then name nats://127.0.0.1:4222")
 	}
 	if len(c.NATS) == 0 && c.Data == "" && c.History != "off" {

@@ -74,6 +74,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return runCheck(ctx, cfg, stdout)
 	case commandTail:
 		return runTail(ctx, cfg, stdout, stderr)
+	case commandTop:
+		return runTop(ctx, cfg, stdout, stderr)
 	}
 	return serve(ctx, cfg, log, stdout)
 }

@@ -43,6 +43,7 @@ func Run(ctx context.Context, o *Options, out io.Writer, ready func()) error {
 		return err
 	}
 	defer l.Close(context.WithoutCancel(ctx))
+	asked := ctx // whoever ends it has seen enough
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	p := &printer{opts: o, out: out, fail: fail, held: !o.Past.isEmpty()}
@@ -65,10 +66,10 @@ func Run(ctx context.Context, o *Options, out io.Writer, ready func()) error {
 	}
 	ready()
 	<-ctx.Done()
-	if err := context.Cause(ctx); err != context.Canceled { //nolint:errorlint // the one that WithCancelCause gives
-		return err
+	if asked.Err() != nil {
+		return nil
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 func isWild(pattern string) bool {
