@@ -74,24 +74,23 @@ func checkNATSAtStart(ctx context.Context, cfg *config, log *slog.Logger) error 
 		return nil
 	}
 	var said []check.Finding
-	for pause := checkPause; ; pause = min(2*pause, longestChecks) {
+	for pause := checkPause; ctx.Err() == nil; pause = min(2*pause, longestChecks) {
 		findings, reached := check.NATS(ctx, cfg.checked())
-		if ctx.Err() != nil {
-			return nil
-		}
-		if reached {
+		switch {
+		case ctx.Err() != nil: // what was found may be the end's doing
+			continue
+		case reached:
 			return report(log, findings, exitUnfit)
-		}
-		if !slices.Equal(findings, said) {
-			_ = report(log, findings, exitUnfit)
+		case !slices.Equal(findings, said):
+			_ = report(log, findings, exitUnfit) // a server that is not there may come
 			said = findings
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // report logs findings, and returns those that waiting does not mend.

@@ -86,7 +86,7 @@ func servers(c *Config) ([]Finding, *backbone.Probe) {
 	for i := range bad {
 		bad[i].Level = Warning // the edge has others
 	}
-	f := append(bad, ok(name, "%d of %d answer: %s", len(good), len(answers), strings.Join(good, ", ")))
+	f := slices.Concat(bad, []Finding{ok(name, "%d of %d answer: %s", len(good), len(answers), strings.Join(good, ", "))})
 	if w := cluster(answers); w != nil {
 		f = append(f, *w)
 	}

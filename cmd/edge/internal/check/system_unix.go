@@ -11,7 +11,7 @@ func openFiles() int {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
 		return 0
 	}
-	return int(min(r.Cur, 1<<31)) //nolint:gosec // it fits
+	return int(min(r.Cur, 1<<31))
 }
 
 // freeBytes is how much this user may write to a directory's volume, 0 if that
@@ -21,5 +21,5 @@ func freeBytes(dir string) int64 {
 	if unix.Statfs(dir, &s) != nil {
 		return 0
 	}
-	return int64(s.Bavail) * int64(s.Bsize)
+	return int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // another type on another system
 }

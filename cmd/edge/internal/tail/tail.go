@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,8 +179,8 @@ func (p Past) read(ctx context.Context, h edge.History, topic string) ([]edge.De
 		}
 	}
 	all := make([]edge.Delivery, 0, sum(pages))
-	for i := len(pages) - 1; i >= 0; i-- {
-		all = append(all, pages[i]...)
+	for _, page := range slices.Backward(pages) {
+		all = append(all, page...)
 	}
 	if p.For == 0 {
 		return all[max(0, len(all)-p.Last):], nil

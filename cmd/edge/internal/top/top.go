@@ -91,8 +91,8 @@ func Once(ctx context.Context, now Source, asJSON bool, out io.Writer) error {
 func Run(ctx context.Context, now Source, title string, o ...tea.ProgramOption) error {
 	p := tea.NewProgram(newModel(now, title), append([]tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler()}, o...)...)
 	_, err := p.Run()
-	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
-		return nil
+	if ctx.Err() != nil && errors.Is(err, tea.ErrProgramKilled) {
+		err = nil
 	}
 	return err
 }
