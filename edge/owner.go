@@ -25,7 +25,7 @@ type (
 		First bool `json:"first,omitempty"` // of askPoll: the GET has just come
 
 		NDJSON bool `json:"ndjson,omitempty"` // of askPost
-		Offset int  `json:"offset,omitempty"` // of this part in the POST's body …
+		Offset int  `json:"offset,omitempty"` // of this part in the POST's body, or in the answer …
 		Total  int  `json:"total,omitempty"`  // … which has so many bytes
 	}
 
@@ -79,10 +79,9 @@ func (o *remoteSession) poll(ctx context.Context, get uint64, first bool) ([]byt
 		return nil, pollAgain // there was no way to the owner all the time, who still has everything
 	}
 	for err == nil && r.Rest > 0 {
-		ctx := context.WithoutCancel(ctx)
-		rest, cancel := context.WithTimeout(ctx, o.lp.opts.OwnerTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nobodyPatience)
 		var part []byte
-		part, err = o.ask(rest, question{Kind: askRest, ID: get}, nil, &r)
+		part, err = o.ask(ctx, question{Kind: askRest, ID: get, Offset: len(messages)}, nil, &r)
 		cancel()
 		messages = append(messages, part...)
 	}
@@ -150,23 +149,29 @@ func isUnasked(err error) bool {
 	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNobody)
 }
 
-// ask asks the owner, again until ctx ends if the question cannot have reached
-// it: there is no link to ask over, or the owner lives and has none. Its answer is
-// awaited for the OwnerTimeout, whatever ctx does.
+// ask asks the owner. While there is no link it tries again until ctx ends; if
+// the owner is known to live but cannot be reached, or its answer has been lost,
+// for a while: to whoever asks the same again an owner answers the same. An answer
+// is awaited for the OwnerTimeout, whatever ctx does.
 func (o *remoteSession) ask(ctx context.Context, q question, body []byte, r *reply) ([]byte, error) {
 	q.Session = hex.EncodeToString(o.id[:])
 	data := marshal(q, body)
-	began := time.Now()
+	var lost time.Time // since when the owner, and not the link, is
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		answer, err := o.request(ctx, data)
-		switch {
-		case err == nil:
+		if err == nil {
 			*r = reply{}
 			return unmarshal(answer, r)
-		case errors.Is(err, ErrNobody) && (!o.lp.opts.Alive(o.edge) || time.Since(began) > nobodyPatience):
-			return nil, err
-		case !isUnasked(err):
-			return nil, err
+		}
+		if errors.Is(err, ErrUnavailable) {
+			lost = time.Time{}
+		} else {
+			if lost.IsZero() {
+				lost = time.Now()
+			}
+			if !o.lp.opts.Alive(o.edge) || time.Since(lost) > nobodyPatience {
+				return nil, err
+			}
 		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // spreads load
@@ -214,40 +219,47 @@ func (lp *longPoll) answer(ctx context.Context, data []byte) []byte {
 	return marshal(reply{State: pollGone, Status: 410}, nil)
 }
 
-// A rest is what did not fit into the answer to a GET.
-type rest struct {
+// An answer is what a GET that comes through another edge has been given. It is
+// kept until the next one: it may be too large for one message, or get lost.
+type answer struct {
 	get  uint64
 	data []byte
 }
 
 func (s *pollSession) answerPoll(ctx context.Context, q question) []byte {
+	s.mu.Lock()
+	isAgain := s.given.get == q.ID && len(s.given.data) > 0
+	s.mu.Unlock()
+	if isAgain {
+		return s.answerRest(q)
+	}
 	messages, state := s.poll(ctx, q.ID, q.First)
-	if len(messages) <= maxPart {
-		return marshal(reply{State: state}, messages)
+	if state != pollMessages {
+		return marshal(reply{State: state}, nil)
 	}
 	s.mu.Lock()
-	s.rest = rest{q.ID, messages[maxPart:]}
+	s.given = answer{q.ID, messages}
 	s.mu.Unlock()
-	return marshal(reply{State: state, Rest: len(messages) - maxPart}, messages[:maxPart])
+	return s.answerRest(q)
 }
 
+// answerRest gives what fits of an answer, from an offset on.
 func (s *pollSession) answerRest(q question) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rest.get != q.ID || len(s.rest.data) == 0 {
+	if s.given.get != q.ID || q.Offset < 0 || q.Offset >= len(s.given.data) {
 		return marshal(reply{State: pollGone}, nil)
 	}
-	part := s.rest.data[:min(maxPart, len(s.rest.data))]
-	if s.rest.data = s.rest.data[len(part):]; len(s.rest.data) == 0 {
-		s.rest = rest{}
-	}
-	return marshal(reply{State: pollMessages, Rest: len(s.rest.data)}, part)
+	rest := s.given.data[q.Offset:]
+	part := rest[:min(maxPart, len(rest))]
+	return marshal(reply{State: pollMessages, Rest: len(rest) - len(part)}, part)
 }
 
 // An upload is a POST that comes through another edge.
 type upload struct {
 	id     uint64
 	data   []byte
+	got    int           // bytes, also once data has been handed on
 	done   chan struct{} // closed once status is set
 	status int
 }
@@ -258,16 +270,25 @@ func (s *pollSession) answerPost(ctx context.Context, q question, part []byte) i
 		s.mu.Unlock()
 		return 410
 	}
-	if q.Offset == 0 {
+	if q.Offset == 0 && (s.upload == nil || s.upload.id != q.ID) {
 		s.upload = &upload{id: q.ID, done: make(chan struct{})}
 	}
 	u := s.upload
-	if u == nil || u.id != q.ID || len(u.data) != q.Offset || int64(q.Offset+len(part)) > s.lp.opts.MaxBody {
+	if u != nil && u.id == q.ID && u.got > q.Offset { // it came before, and the answer was lost
+		complete := u.got >= q.Total
+		s.mu.Unlock()
+		if complete {
+			return u.wait(ctx)
+		}
+		return 0
+	}
+	if u == nil || u.id != q.ID || u.got != q.Offset || int64(q.Offset+len(part)) > s.lp.opts.MaxBody {
 		s.mu.Unlock()
 		return 408 // another POST has taken its place
 	}
 	u.data = append(u.data, part...)
-	if len(u.data) < q.Total {
+	u.got += len(part)
+	if u.got < q.Total {
 		s.mu.Unlock()
 		return 0
 	}

@@ -33,7 +33,7 @@ type pollSession struct {
 	closed bool          // nothing more is queued; what is there may still be polled
 	gone   bool
 	upload *upload // of the newest POST that comes through another edge
-	rest   rest    // of the newest answer that leaves through another edge
+	given  answer  // to the newest GET, if it came through another edge
 }
 
 // A pollState is what a poll came to.
@@ -62,19 +62,21 @@ func (s *pollSession) poll(ctx context.Context, get uint64, first bool) ([]byte,
 	case s.gone:
 		s.mu.Unlock()
 		return nil, pollGone
+	case s.closed && len(s.queue) == 0: // its client has got the last of it
+		s.mu.Unlock()
+		s.leave()
+		return nil, pollGone
 	case first:
 		s.getter, s.heard, s.due = get, now, s.dueLocked(now)
+		s.given = answer{} // its client has it
 	case s.getter != get:
 		s.mu.Unlock()
 		return nil, pollSuperseded
 	}
 	if len(s.queue) > 0 && s.due <= now && ctx.Err() == nil {
-		frames, last := s.takeLocked(), s.closed
+		frames := s.takeLocked()
 		s.heard = now
 		s.mu.Unlock()
-		if last {
-			s.leave()
-		}
 		return s.encode(frames)
 	}
 	wake := make(chan struct{})
@@ -285,7 +287,7 @@ func (s *pollSession) leave() {
 	s.gone = true
 	s.takeLocked()
 	s.wakeLocked()
-	s.upload, s.rest = nil, rest{}
+	s.upload, s.given = nil, answer{}
 	go s.finish()
 }
 

@@ -221,8 +221,9 @@ func (c *config) check() error {
 	return nil
 }
 
-// ratePerCPU is how many clients a second one CPU lets in while half of it is
-// left for those that are there: see docs/deploys.md.
+// ratePerCPU is how many clients a second are let in for each CPU: about a quarter
+// of what it could do, so that those who are there notice nothing. See
+// docs/deploys.md.
 const ratePerCPU = 200
 
 func (c *config) checkClients() error {
