@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"math"
 	"net"
 	"net/http"
@@ -188,23 +189,24 @@ func TestClock(t *testing.T) {
 	}
 }
 
-func TestOlder(t *testing.T) {
-	tests := []struct {
-		a, b string
-		want bool
-	}{
-		{"2.10.29", "2.11.0", true},
-		{"2.11.0", "2.11.0", false},
-		{"2.11.0-RC.1", "2.11.0", false},
-		{"2.15.2", "2.11.0", false},
-		{"v2.9.1", "2.11.0", true},
-		{"3.0.0", "2.11.0", false},
-		{"", "2.11.0", true},
+func TestVersion(t *testing.T) {
+	tests := []struct{ version, want string }{
+		{"2.10.29", "failed!: update nats-server"},
+		{"v2.9.1", "failed!: 2.11.0"},
+		{"", "failed!: n1"},
+		{"2.11.0-RC.1", "ok: 2.11.0"},
+		{"2.11.0", "ok: 2.11.0"},
+		{"2.15.2", "ok: 2.15.2"},
+		{"3.0.0", "ok: 3.0.0"},
 	}
 	for _, tt := range tests {
-		if got := older(tt.a, tt.b); got != tt.want {
-			t.Errorf("older(%q, %q) = %v, want %v", tt.a, tt.b, got, tt.want)
-		}
+		t.Run(tt.version, func(t *testing.T) {
+			info := backbone.ServerInfo{Name: "n1", Version: tt.version, MaxPayload: 1 << 20}
+			old := answer{info: info}
+			other := answer{info: backbone.ServerInfo{Name: "n2", Version: "3.1.0", MaxPayload: 1 << 20}}
+			gone := answer{err: errors.New("gone")}
+			want(t, least([]answer{gone, other, old})[0], tt.want)
+		})
 	}
 }
 

@@ -30,7 +30,7 @@ func rights(ctx context.Context, c *Config, p *backbone.Probe) []Finding {
 	if err != nil {
 		return []Finding{failed("nats", "the connection broke: "+err.Error(), "see the server's log")}
 	}
-	f := []Finding{version(info), payload(info)}
+	var f []Finding
 	missing, err := p.Denied(ctx, c.History, c.Apply)
 	if err != nil {
 		return append(f, failed("permissions", err.Error(), "see the server's log"))
@@ -90,7 +90,7 @@ func servers(c *Config) ([]Finding, *backbone.Probe) {
 	if w := cluster(answers); w != nil {
 		f = append(f, *w)
 	}
-	return f, probe
+	return append(f, least(answers)...), probe
 }
 
 func connect(rawURL string, o *backbone.Options) answer {
@@ -133,16 +133,29 @@ func cluster(answers []answer) *Finding {
 	return &w
 }
 
+// least checks the oldest server, and the one that takes the smallest messages.
+func least(answers []answer) []Finding {
+	var all []backbone.ServerInfo
+	for _, a := range answers {
+		if a.err == nil {
+			all = append(all, a.info)
+		}
+	}
+	oldest := slices.MinFunc(all, func(a, b backbone.ServerInfo) int { return compareVersions(a.Version, b.Version) })
+	smallest := slices.MinFunc(all, func(a, b backbone.ServerInfo) int { return cmp.Compare(a.MaxPayload, b.MaxPayload) })
+	return []Finding{version(oldest), payload(smallest)}
+}
+
 func version(info backbone.ServerInfo) Finding {
 	const name = "version"
-	if older(info.Version, backbone.OldestServer) {
-		return lasting(failed(name, fmt.Sprintf("nats-server is %s: reading history needs %s", info.Version, backbone.OldestServer), "update nats-server"))
+	if compareVersions(info.Version, backbone.OldestServer) < 0 {
+		return lasting(failed(name, fmt.Sprintf("%s is nats-server %s: reading history needs %s", info.Name, info.Version, backbone.OldestServer), "update nats-server"))
 	}
 	return ok(name, "nats-server %s", info.Version)
 }
 
-// older compares versions such as 2.11.0-RC.1, of which only the numbers count.
-func older(a, b string) bool {
+// compareVersions compares such as 2.11.0-RC.1, of which only the numbers count.
+func compareVersions(a, b string) int {
 	numbers := func(s string) (n [3]int) {
 		s, _, _ = strings.Cut(strings.TrimPrefix(s, "v"), "-")
 		for i, part := range strings.SplitN(s, ".", 3) {
@@ -151,13 +164,13 @@ func older(a, b string) bool {
 		return n
 	}
 	x, y := numbers(a), numbers(b)
-	return slices.Compare(x[:], y[:]) < 0
+	return slices.Compare(x[:], y[:])
 }
 
 func payload(info backbone.ServerInfo) Finding {
 	const name = "max_payload"
 	if info.MaxPayload < backbone.LeastPayload {
-		return failed(name, fmt.Sprintf("NATS takes messages of %d KiB: edges need %d KiB, for long-polling clients and large rooms", info.MaxPayload>>10, backbone.LeastPayload>>10),
+		return failed(name, fmt.Sprintf("%s takes messages of %d KiB: edges need %d KiB, for long-polling clients and large rooms", info.Name, info.MaxPayload>>10, backbone.LeastPayload>>10),
 			"raise max_payload in nats-server's configuration to 1MB")
 	}
 	return ok(name, "NATS takes messages of %d KiB", info.MaxPayload>>10)
