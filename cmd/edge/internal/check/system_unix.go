@@ -2,7 +2,11 @@
 
 package check
 
-import "golang.org/x/sys/unix"
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
 
 // openFiles is how many descriptors the process may have, 0 if that is not
 // known. Go has raised it to what it may be.
@@ -11,7 +15,7 @@ func openFiles() int {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
 		return 0
 	}
-	return int(min(r.Cur, 1<<31))
+	return int(min(r.Cur, math.MaxInt32))
 }
 
 // freeBytes is how much this user may write to a directory's volume, 0 if that
