@@ -39,6 +39,7 @@ var rows = []row{
 	// Programs wire the others together.
 	{"conformance/*", []string{anything}},
 	{"cmd/*", []string{anything}},
+	{"cmd/*/internal/*", []string{anything}},
 	{"test/*", []string{anything}},
 }
 

@@ -155,7 +155,7 @@ func (l *Link) connect(d Options, role string) (*nats.Conn, error) {
 	o.PingInterval = 5 * time.Second
 	o.MaxPingsOut = 2
 	o.FlusherTimeout = flushTimeout // the library's own is a minute, for which publishers would block
-	o.InboxPrefix = "_INBOX_EDGE"
+	o.InboxPrefix = inboxPrefix
 	for _, option := range d.NATS {
 		if option == nil {
 			continue
