@@ -24,25 +24,26 @@ var commands = []struct{ name, args, what string }{
 	{"rooms", "", "the rooms that you are in"},
 	{"who", "", "who is here"},
 	{"me", " DOES SOMETHING", "say what you do"},
-	{"mouse", "", "leave the mouse to the terminal, or take it back"},
+	{"mouse", "", "the wheel scrolls, or the mouse selects"},
 	{"help", "", "this"},
 	{"quit", "", "leave"},
 }
 
-const helpKeys = `Enter            send              Alt+Enter, Ctrl+J   new line
-PgUp PgDn wheel  scroll            Home End            oldest, newest
-Up Down          what you typed    Tab                 complete
-Ctrl+N Ctrl+P    next, last room   Alt+1 … Alt+9       that room
-Alt+A            next unread       Ctrl+T              connect now
-Ctrl+R           send again        Ctrl+G              take back
-Ctrl+C           clear, leave      F1                  help`
+const helpKeys = `Enter        send             Alt+Enter, Ctrl+J  new line
+PgUp, PgDn   scroll           Home, End          oldest, newest
+Up, Down     what you typed   Tab                complete
+Alt+1 … 9    that room        Ctrl+N, Ctrl+P     next, last room
+Alt+A        next unread      Ctrl+T             connect now
+Ctrl+R       send again       Ctrl+G             take back to edit
+Ctrl+C       clear, leave     F1                 help`
 
 const helpKeysNarrow = `Enter send, Alt+Enter new line
 PgUp PgDn Home End scroll
 Up Down what you typed before
 Tab complete
 Ctrl+N Ctrl+P other rooms
-Ctrl+R send again, Ctrl+G take back
+Ctrl+R send again
+Ctrl+G take back to edit
 Ctrl+T connect now
 Ctrl+C clear, leave`
 
@@ -77,9 +78,9 @@ func (m *Model) command(name, args string) (tea.Cmd, bool) {
 		return nil, m.say("/me " + args)
 	case "mouse":
 		m.noMouse = !m.noMouse
-		m.flash = "The wheel scrolls again"
+		m.flash = "The wheel scrolls"
 		if m.noMouse {
-			m.flash = "The mouse is the terminal's: it selects text. /mouse takes it back"
+			m.flash = "The mouse is the terminal's: it selects text. /mouse again and the wheel scrolls"
 		}
 	case "help":
 		m.help()
@@ -205,7 +206,7 @@ func (m *Model) help() {
 		fmt.Fprintf(&b, "/%-16s %s\n", c.name+c.args, c.what)
 	}
 	keys := helpKeys
-	if m.mainWidth()-m.textColumn() < 64 {
+	if m.mainWidth() < 72 {
 		keys = helpKeysNarrow
 	}
 	m.answer(b.String() + "\n" + keys)

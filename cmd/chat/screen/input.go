@@ -63,7 +63,6 @@ func newInput() input {
 		}
 		return "  "
 	})
-	area.Placeholder = "Say something, or /help"
 	keys := &area.KeyMap
 	keys.InsertNewline = key.NewBinding(key.WithKeys("alt+enter", "shift+enter", "ctrl+j"))
 	keys.LineNext = key.NewBinding(key.WithKeys("down"))
@@ -75,6 +74,7 @@ func newInput() input {
 	}
 	in := input{area: area}
 	in.style(true)
+	in.hold("")
 	return in
 }
 
@@ -111,7 +111,16 @@ func (in *input) setDraft(d draft) {
 	}
 	in.area.SetValue(d.typed)
 	in.area.MoveToEnd()
-	in.held = d.held
+	in.hold(d.held)
+}
+
+// hold keeps what is too much for the editor.
+func (in *input) hold(s string) {
+	in.held = s
+	in.area.Placeholder = "Say something, or /help"
+	if s != "" {
+		in.area.Placeholder = "Enter sends it, Ctrl+C puts it away"
+	}
 }
 
 func tooMuch(s string) bool { return len(s) > editBytes || strings.Count(s, "\n") > editLines }
@@ -186,7 +195,7 @@ func (in *input) paste(s string) string {
 	if in.held != "" {
 		in.held += "\n"
 	}
-	in.held += s
+	in.hold(in.held + s)
 	if len(in.held) > editBytes {
 		return fmt.Sprintf("%s were pasted: more than an Aristochat server takes in one message (16,384 bytes)", amount(len(in.held)))
 	}
@@ -199,7 +208,7 @@ func (in *input) heldLine() string {
 	if len(first) > 200 {
 		first = strings.ToValidUTF8(first[:200], "")
 	}
-	return fmt.Sprintf("  + %s, %s lines pasted: %s", amount(len(in.held)), thousands(strings.Count(in.held, "\n")+1), text.Name(first))
+	return fmt.Sprintf("  + %s, %s pasted: %s", amount(len(in.held)), count(strings.Count(in.held, "\n")+1, "line", "lines"), text.Name(first))
 }
 
 // beforeCursor is the part of the cursor's line that stands before it.

@@ -50,12 +50,13 @@ type Model struct {
 	focused       bool // the terminal's window is
 	noMouse       bool
 
-	input    input
-	flash    string // an answer to the last key
-	quitting bool   // /quit was said, and something is unsent
-	typed    time.Time
-	blocks   map[*room.Entry]block // what entries look like
-	ticking  bool
+	input       input
+	flash       string // an answer to the last key
+	quitting    bool   // /quit was said, and something is unsent
+	typed       time.Time
+	blocks      map[*room.Entry]block // what entries look like, in blocksWidth columns
+	blocksWidth int
+	ticking     bool
 }
 
 // A tab is one of the rooms that the user is in.

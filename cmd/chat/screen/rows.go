@@ -16,6 +16,9 @@ const (
 	failedRows = 5
 )
 
+// mostBlocks bounds what is kept drawn.
+const mostBlocks = 4000
+
 // A block is what an entry looks like; it is kept until the width changes.
 type block []string
 
@@ -71,6 +74,10 @@ func (m *Model) rule(words string, style lipgloss.Style) string {
 
 // block draws an entry.
 func (m *Model) block(e *room.Entry) block {
+	if m.blocksWidth != m.mainWidth() || len(m.blocks) > mostBlocks {
+		m.forgetBlocks()
+		m.blocksWidth = m.mainWidth()
+	}
 	if b, ok := m.blocks[e]; ok {
 		return b
 	}
@@ -82,9 +89,6 @@ func (m *Model) block(e *room.Entry) block {
 		b = block{m.rule(text.Name(e.Body), m.theme.alarm)}
 	case room.Said:
 		b = m.message(e)
-	}
-	if len(m.blocks) > 4000 {
-		m.forgetBlocks()
 	}
 	if e.State == room.Arrived {
 		m.blocks[e] = b
@@ -117,11 +121,11 @@ func (m *Model) message(e *room.Entry) block {
 		bar = m.theme.accent.Render("┃")
 	}
 	name := m.nameStyle(e).Render(m.measure.Truncate(text.Name(e.From), m.nameWidth()))
-	gap := strings.Repeat(" ", max(0, m.nameWidth()-lipWidth(m, name)))
-	first := at + " " + gap + name + " " + bar + " "
+	name = m.measure.PadLeft(name, m.nameWidth())
+	first := at + " " + name + " " + bar + " "
 	rest := strings.Repeat(" ", 6+m.nameWidth()) + " " + bar + " "
 	var b block
-	for i, line := range m.wrap(body, m.mainWidth()-m.textColumn(), most) {
+	for i, line := range m.wrap(body, m.mainWidth()-m.textColumn()-1, most) {
 		if i == 0 {
 			b = append(b, first+style.Render(line))
 		} else {
@@ -130,8 +134,6 @@ func (m *Model) message(e *room.Entry) block {
 	}
 	return append(b, m.failure(e, rest)...)
 }
-
-func lipWidth(m *Model, styled string) int { return m.measure.Width(styled) }
 
 // narrowMessage puts the name in front of the first line.
 func (m *Model) narrowMessage(e *room.Entry, at, body string, style lipgloss.Style, most int) block {
@@ -146,7 +148,7 @@ func (m *Model) narrowMessage(e *room.Entry, at, body string, style lipgloss.Sty
 	// stand for what is in front of it.
 	blanks := strings.Repeat("\u00a0", max(0, taken-2))
 	var b block
-	for i, line := range m.wrap(blanks+body, m.mainWidth()-2, most) {
+	for i, line := range m.wrap(blanks+body, m.mainWidth()-3, most) {
 		if i == 0 {
 			line = strings.TrimPrefix(line, blanks)
 			b = append(b, at+" "+m.nameStyle(e).Render(name)+sign+style.Render(line))
@@ -171,7 +173,7 @@ func (m *Model) wrap(s string, width, most int) []string {
 	}
 	lines := m.measure.Wrap(s, max(1, width))
 	if len(lines) > most {
-		lines = append(lines[:most-1:most-1], "… and more, too long to be shown")
+		lines = append(lines[:most-1:most-1], m.measure.Truncate("… and more, too long to be shown", width))
 	}
 	return lines
 }
@@ -182,20 +184,18 @@ func (m *Model) failure(e *room.Entry, prefix string) (b block) {
 		return nil
 	}
 	why := "✗ not sent: " + text.Name(e.Reason) + ". Ctrl+R sends it again, Ctrl+G takes it back."
-	for _, line := range m.wrap(why, m.mainWidth()-m.measure.Width(prefix), 4) {
+	for _, line := range m.wrap(why, m.mainWidth()-m.measure.Width(prefix)-1, 4) {
 		b = append(b, prefix+m.theme.alarm.Render(line))
 	}
 	return b
 }
 
-// notice draws what the client says itself.
+// notice draws what the client says itself, where no message ever begins.
 func (m *Model) notice(e *room.Entry) (b block) {
-	prefix := "      "
-	if !m.narrow() {
-		prefix = strings.Repeat(" ", m.textColumn()-2) + "  "
-	}
-	for _, line := range m.wrap(text.Body(e.Body), m.mainWidth()-len(prefix), mostRows) {
+	prefix := m.theme.dim.Render(e.At.In(m.opts.Location).Format("15:04") + " ─ ")
+	for _, line := range m.wrap(text.Body(e.Body), m.mainWidth()-9, mostRows) {
 		b = append(b, prefix+m.theme.dim.Render(line))
+		prefix = "        "
 	}
 	return b
 }

@@ -17,23 +17,24 @@ type theme struct {
 	names                     []color.Color
 }
 
-// newTheme has enough contrast on a dark or on a light background.
+// newTheme has enough contrast on a dark or on a light background. Its colours
+// are of the palette of 256, which look the same in every terminal that has
+// them or more.
 func newTheme(dark bool) theme {
 	pick := lipgloss.LightDark(dark)
-	fg := func(light, dark string) lipgloss.Style {
-		return lipgloss.NewStyle().Foreground(pick(lipgloss.Color(light), lipgloss.Color(dark)))
-	}
-	bar := pick(lipgloss.Color("#e4e6eb"), lipgloss.Color("#2b3040"))
+	color := func(light, dark string) color.Color { return pick(lipgloss.Color(light), lipgloss.Color(dark)) }
+	plain := lipgloss.NewStyle()
+	bar := plain.Background(color("254", "236"))
 	t := theme{
-		dim:       fg("#6b7280", "#7d8699"),
-		strong:    lipgloss.NewStyle().Bold(true),
-		accent:    fg("#1d5fd1", "#7ab4ff"),
-		alarm:     fg("#c01c28", "#ff7b72"),
-		good:      fg("#1a7f37", "#7ee787"),
-		bar:       fg("#374151", "#c3cad9").Background(bar),
-		barActive: fg("#111827", "#ffffff").Background(bar).Bold(true),
-		barUnread: fg("#1d5fd1", "#7ab4ff").Background(bar).Bold(true),
-		mention:   lipgloss.NewStyle().Bold(true).Reverse(true),
+		dim:       plain.Foreground(color("242", "245")),
+		strong:    plain.Bold(true),
+		accent:    plain.Foreground(color("26", "75")),
+		alarm:     plain.Foreground(color("160", "210")),
+		good:      plain.Foreground(color("28", "114")),
+		bar:       bar.Foreground(color("239", "250")),
+		barActive: bar.Foreground(color("16", "231")).Bold(true),
+		barUnread: bar.Foreground(color("26", "75")).Bold(true),
+		mention:   plain.Bold(true).Reverse(true),
 	}
 	palette := lightNames
 	if dark {
@@ -46,14 +47,8 @@ func newTheme(dark bool) theme {
 }
 
 var (
-	darkNames = []string{
-		"#ff9e9e", "#ffb870", "#f2d45c", "#b5e07a", "#7fe0a8", "#6fdcd6",
-		"#80c7ff", "#a3b4ff", "#c8a6ff", "#f29bf0", "#ff9ec6", "#d6c2a1",
-	}
-	lightNames = []string{
-		"#b3261e", "#a34700", "#7a5b00", "#456b00", "#0b6b36", "#00686b",
-		"#005fa3", "#3a49b8", "#6d3bb3", "#93268f", "#ab1f5f", "#6b5633",
-	}
+	darkNames  = []string{"210", "215", "221", "150", "114", "80", "117", "111", "147", "183", "212", "180"}
+	lightNames = []string{"124", "130", "94", "64", "28", "30", "25", "61", "91", "127", "125", "58"}
 )
 
 // name is the style of a name: always the same colour for the same one.

@@ -124,9 +124,6 @@ func (m *Model) resize(width, height int) {
 	if width <= 0 || height <= 0 {
 		return
 	}
-	if width != m.width {
-		m.forgetBlocks()
-	}
 	m.width, m.height = width, height
 	m.layout()
 }

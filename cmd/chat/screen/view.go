@@ -90,7 +90,7 @@ func (m *Model) header() string {
 	right := m.connection()
 	left := m.tabLine(m.width - m.measure.Width(right) - 2)
 	gap := max(1, m.width-m.measure.Width(left)-m.measure.Width(right))
-	return m.theme.bar.Render(m.measure.PadRight("", 0)) + left + m.theme.bar.Render(strings.Repeat(" ", gap)) + right
+	return left + m.theme.bar.Render(strings.Repeat(" ", gap)) + right
 }
 
 // connection says who the user is and how the connection does.
@@ -151,7 +151,7 @@ func (m *Model) tabLabel(i int) string {
 	if i == m.active {
 		label = "[" + label + "]"
 	}
-	if t.unread > 0 {
+	if t.unread > 0 && (i != m.active || !t.view.following()) {
 		label += fmt.Sprintf(" +%d", t.unread)
 		if t.mentioned {
 			label += "!"
@@ -246,9 +246,9 @@ func (m *Model) linkWords() string {
 	why := talk.Explain(m.link.Err, m.opts.Server).Text
 	wait := m.link.Next.Sub(m.opts.Now())
 	if m.link.Next.IsZero() || wait <= 0 {
-		return "✗ connecting … " + text.Name(why)
+		return "✗ Connecting… " + text.Name(why)
 	}
-	return fmt.Sprintf("✗ trying again in %d s (Ctrl+T: now). %s", clock(wait), text.Name(why))
+	return fmt.Sprintf("✗ Next try in %d s (Ctrl+T: now): %s", clock(wait), text.Name(why))
 }
 
 func typingWords(names []string) string {
