@@ -27,6 +27,11 @@ var (
 	// was not called, or failed, or the channel was left or closed.
 	ErrNotJoined = errors.New("channel not joined")
 
+	// ErrRejoining reports a push from a callback, with the callback's
+	// context, on a channel that is lost and will be joined again when its
+	// callbacks are done. Nothing was sent.
+	ErrRejoining = errors.New("channel is joined again after this callback")
+
 	// ErrJoined reports a second join of a topic on the same client.
 	ErrJoined = errors.New("topic already joined")
 
@@ -59,6 +64,7 @@ var (
 	// ErrTooLarge reports a message of more than Options.MaxMessage.
 	ErrTooLarge = errors.New("server sent a message that is too large")
 
+	errHungUp    = errors.New("server hung up")
 	errHeartbeat = errors.New("heartbeat was not answered")
 )
 
@@ -84,7 +90,7 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	text := fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status))
+	text := strings.TrimSpace(fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status)))
 	if e.Status < 300 {
 		text = fmt.Sprintf("server answered %d and no websocket", e.Status)
 	}

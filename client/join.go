@@ -165,7 +165,9 @@ func (ch *Channel) joinedLocked(joinRef protocol.Ref, reply Reply) {
 	ch.stopTimerLocked()
 	ch.phase, ch.joinRef, ch.tries = present, joinRef, 0
 	for _, f := range ch.onJoin {
-		ch.callLocked(func() { f(reply) })
+		told := reply
+		told.ctx = ch.ctx
+		ch.callLocked(func() { f(told) })
 	}
 	if first := ch.first; first != nil {
 		ch.first = nil

@@ -49,7 +49,7 @@ func (ch *Channel) eventLocked(m *protocol.Message) {
 		ch.behindLocked()
 		return
 	}
-	msg := Message{Topic: m.Topic, Event: m.Event, Payload: Payload{Bytes: m.Payload, Binary: m.Binary}}
+	msg := Message{Topic: m.Topic, Event: m.Event, Payload: Payload{Bytes: m.Payload, Binary: m.Binary}, ctx: ch.ctx}
 	ch.inbox.putLocked(c, task{size: size, run: func() {
 		for _, f := range callbacks {
 			f(msg)
