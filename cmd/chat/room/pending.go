@@ -26,14 +26,6 @@ func (r *Room) Acknowledge(clientID string) {
 	}
 }
 
-// Keep takes an acknowledged message for received. It is for servers that send
-// no copy.
-func (r *Room) Keep(clientID string) {
-	if i := r.waiting(clientID); i >= 0 {
-		r.Receive(r.pending[i].Message)
-	}
-}
-
 // Fail says that a message of one's own was not acknowledged, and why.
 func (r *Room) Fail(clientID, reason string) {
 	if i := r.waiting(clientID); i >= 0 && r.pending[i].State != Arrived {

@@ -62,6 +62,10 @@ func Explain(err error, server string) Explanation {
 		return Explanation{Unreachable, "the connection to " + server + " was lost"}
 	case err == nil:
 		return Explanation{Other, "not connected"}
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return Explanation{Unreachable, server + " does not speak HTTP, so it is no chat server"}
+	case strings.HasPrefix(err.Error(), "client: connecting: "):
+		return Explanation{Unreachable, "no connection to " + server + ": " + last(err)}
 	}
 	return Explanation{Other, last(err)}
 }
@@ -94,7 +98,7 @@ func explainTLS(err error, server string) string {
 		}
 		return server + " does not speak TLS: " + record.Msg
 	}
-	if strings.Contains(err2text(err), "server gave HTTP response to HTTPS client") {
+	if strings.Contains(words(err), "server gave HTTP response to HTTPS client") {
 		return server + " does not speak TLS: use http:// or ws:// instead of https:// or wss://"
 	}
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
@@ -149,12 +153,13 @@ func reasonOf(e *client.ReplyError) string {
 
 // last is the innermost text of an error without what we were doing.
 func last(err error) string {
-	text := err2text(err)
+	text := words(err)
 	text = strings.TrimPrefix(text, "client: ")
 	return strings.TrimPrefix(text, "connecting: ")
 }
 
-func err2text(err error) string {
+// words is nothing for no error.
+func words(err error) string {
 	if err == nil {
 		return ""
 	}
