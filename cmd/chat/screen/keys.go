@@ -76,7 +76,7 @@ func (m *Model) edit(msg tea.KeyPressMsg) tea.Cmd {
 	before := m.input.area.Value()
 	cmd := m.input.press(msg)
 	if now := m.input.area.Value(); now != before {
-		m.typing(now)
+		m.typing(strings.TrimSpace(now))
 		m.layout()
 	}
 	return cmd
@@ -179,7 +179,7 @@ func (m *Model) click(msg tea.MouseClickMsg) {
 func (m *Model) paste(s string) tea.Cmd {
 	m.flash = m.input.paste(s)
 	m.layout()
-	m.typing(m.input.draft().body())
+	m.typing(strings.TrimSpace(m.input.draft().body()))
 	return nil
 }
 

@@ -39,7 +39,11 @@ func (m *Model) View() tea.View {
 		v.Cursor = c
 	}
 	lines = append(lines, strings.Split(m.input.area.View(), "\n")...)
-	v.SetContent(strings.Join(lines[:min(len(lines), m.height)], "\n"))
+	lines = lines[:min(len(lines), m.height)]
+	for i, line := range lines { // in a window that is too narrow for anything
+		lines[i] = m.measure.Truncate(line, m.width)
+	}
+	v.SetContent(strings.Join(lines, "\n"))
 	return v
 }
 

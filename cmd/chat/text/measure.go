@@ -35,7 +35,10 @@ func (m Measure) Truncate(s string, width int) string {
 	if width <= 0 {
 		return ""
 	}
-	return m.method().Truncate(m.settle(s), width, "…")
+	if s = m.settle(s); m.method().StringWidth(s) <= width {
+		return s
+	}
+	return m.method().Truncate(s, width, "…")
 }
 
 // PadRight makes a line exactly width columns wide.
