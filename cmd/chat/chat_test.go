@@ -196,7 +196,7 @@ func (b *buffer) String() string {
 }
 
 func TestPipeToAnAncestor(t *testing.T) {
-	out, errs, code := chat(t, "one\ntwo\ntwo\n", "--server", testserver.Ancestor(t), "--username", "ann", "--once")
+	out, errs, code := chat(t, "two\none\ntwo\n", "--server", testserver.Ancestor(t), "--username", "ann", "--once")
 	if code != 0 || errs != "" || strings.Count(out, "ann: ") != 3 {
 		t.Errorf("code %d, printed %q, stderr %q", code, out, errs)
 	}
@@ -333,4 +333,3 @@ func TestHelp(t *testing.T) {
 		t.Errorf("--version: code %d, %q", code, out)
 	}
 }
-

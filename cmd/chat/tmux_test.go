@@ -51,7 +51,7 @@ func (w *terminal) tmux(args ...string) string {
 	return string(out)
 }
 
-// types types a text.
+// types has the user type a text.
 func (w *terminal) types(s string) {
 	w.t.Helper()
 	w.tmux("send-keys", "-l", s)
@@ -175,7 +175,9 @@ func TestTerminal(t *testing.T) {
 	bob.types("/quit")
 	bob.press("Enter")
 	bob.shows("code=0")
-	ann.await("bob to be gone", func(screen string) bool { return !strings.Contains(screen, " bob\n") && strings.Contains(screen, "1 here") })
+	ann.await("bob to be gone", func(screen string) bool {
+		return !strings.Contains(screen, " bob\n") && strings.Contains(screen, "1 here")
+	})
 }
 
 // paste pastes into the window, with brackets around it as terminals do.

@@ -54,9 +54,7 @@ func (p *Pipe) print(m room.Message) {
 	_, own := p.waiting[m.ClientID]
 	own = own || p.copies[m.ClientID]
 	delete(p.copies, m.ClientID)
-	if _, ok := p.waiting[m.ClientID]; ok { // it needs no other acknowledgement
-		delete(p.waiting, m.ClientID)
-	}
+	delete(p.waiting, m.ClientID) // it needs no other acknowledgement
 	if p.room.Receive(m) == nil {
 		return
 	}

@@ -70,6 +70,7 @@ func open(t testing.TB, width, height int) *window {
 		User: "ann", Server: "localhost:4000", Room: "main",
 		Now:      func() time.Time { return w.now },
 		Location: time.UTC,
+		Tick:     func(time.Duration, func(time.Time) tea.Msg) tea.Cmd { return nil }, // the test has the clock
 	})
 	w.Init()
 	w.tell(tea.WindowSizeMsg{Width: width, Height: height})
@@ -87,16 +88,10 @@ func (w *window) run(cmd tea.Cmd) {
 	if cmd == nil {
 		return
 	}
-	done := make(chan tea.Msg, 1)
-	go func() { done <- cmd() }()
-	select {
-	case msg := <-done:
-		switch msg.(type) {
-		case nil, tea.QuitMsg, tea.BatchMsg:
-		default:
-			w.tell(msg)
-		}
-	case <-time.After(50 * time.Millisecond): // a tick, which the test does itself
+	switch msg := cmd().(type) {
+	case nil, tea.QuitMsg, tea.BatchMsg:
+	default:
+		w.tell(msg)
 	}
 }
 

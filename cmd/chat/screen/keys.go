@@ -176,11 +176,10 @@ func (m *Model) click(msg tea.MouseClickMsg) {
 	}
 }
 
-func (m *Model) paste(s string) tea.Cmd {
+func (m *Model) paste(s string) {
 	m.flash = m.input.paste(s)
 	m.layout()
 	m.typing(strings.TrimSpace(m.input.draft().body()))
-	return nil
 }
 
 // submit says what was typed, or does what it commands. It takes the text only

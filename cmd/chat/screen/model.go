@@ -30,9 +30,10 @@ type Options struct {
 	User   string
 	Server string // as the user calls it
 	Room   string
-	// Now and Location are the clock. If nil, that of this machine.
+	// Now, Location and Tick are the clock. If nil, that of this machine.
 	Now      func() time.Time
 	Location *time.Location
+	Tick     func(time.Duration, func(time.Time) tea.Msg) tea.Cmd
 }
 
 // A Model is all that the screen shows. It is a [tea.Model].
@@ -81,6 +82,9 @@ func New(w Wire, o Options) *Model {
 	}
 	if o.Location == nil {
 		o.Location = time.Local
+	}
+	if o.Tick == nil {
+		o.Tick = tea.Tick
 	}
 	m := &Model{
 		wire:    w,

@@ -166,7 +166,7 @@ func (m *Model) nameStyle(e *room.Entry) lipgloss.Style {
 	return m.theme.name(e.From).Bold(e.Mine)
 }
 
-// wrap breaks a text into at most most lines.
+// wrap breaks a text into lines, and leaves out those beyond most.
 func (m *Model) wrap(s string, width, most int) []string {
 	if n := (most + 1) * max(1, width) * 4; len(s) > n { // more than can be shown
 		s = strings.ToValidUTF8(s[:n], "")

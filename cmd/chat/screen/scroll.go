@@ -1,6 +1,10 @@
 package screen
 
-import "github.com/aristochat/aristochat/cmd/chat/room"
+import (
+	"slices"
+
+	"github.com/aristochat/aristochat/cmd/chat/room"
+)
 
 // A scroll is how far up the user has scrolled. It names what stands at the
 // bottom, so that what comes below or above it moves nothing. The zero value
@@ -128,8 +132,8 @@ func (m *Model) visible(t *tab, height int) []string {
 		parts = append(parts, rows)
 	}
 	lines := make([]string, 0, n)
-	for i := len(parts) - 1; i >= 0; i-- {
-		lines = append(lines, parts[i]...)
+	for _, rows := range slices.Backward(parts) {
+		lines = append(lines, rows...)
 	}
 	return lines[max(0, len(lines)-height):]
 }

@@ -53,7 +53,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.KeyPressMsg:
 		return m, m.press(msg)
 	case tea.PasteMsg:
-		return m, m.paste(msg.Content)
+		m.paste(msg.Content)
 	case tea.MouseWheelMsg:
 		return m, m.wheel(msg)
 	case tea.MouseClickMsg:
@@ -86,7 +86,7 @@ func (m *Model) tick() tea.Cmd {
 		return nil
 	}
 	m.ticking = true
-	return tea.Tick(wait, func(time.Time) tea.Msg { return tickMsg{} })
+	return m.opts.Tick(wait, func(time.Time) tea.Msg { return tickMsg{} })
 }
 
 // fetch asks for older messages if the top of those that are there is in sight.

@@ -127,6 +127,8 @@ func replace(r, prev, next rune, name bool) rune {
 			return r // a symbol as an emoji, or as text
 		}
 		return hidden(name)
+	case unicode.Is(unicode.Prepended_Concatenation_Mark, r): // takes in what follows
+		return replaced
 	case invisible(r):
 		return hidden(name)
 	case name && (unicode.Is(unicode.Zs, r) || r == '\u2800'):
@@ -154,7 +156,7 @@ func invisible(r rune) bool {
 	case '\u00AD', '\u115F', '\u1160', '\u17B4', '\u17B5', '\u3164', '\uFFA0':
 		return true
 	}
-	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)
+	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // joins reports what a joiner has an effect on: emoji, and letters of the

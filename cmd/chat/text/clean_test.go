@@ -32,7 +32,7 @@ func TestClean(t *testing.T) {
 		{"rainbow", "🏳️‍🌈", "🏳️‍🌈", "🏳️‍🌈"},
 		{"keycap", "1️⃣", "1️⃣", "1️⃣"},
 		{"variation of a letter", "a\ufe0f", "a", "a�"},
-		{"Persian", "علی‌رضا", "علی‌رضا", "علی‌رضا"},
+		{"Persian", "علی\u200cرضا", "علی\u200cرضا", "علی\u200cرضا"},
 		{"Hindi", "नमस्ते", "नमस्ते", "नमस्ते"},
 		{"byte order mark", "\ufeffann", "ann", "�ann"},
 		{"soft hyphen", "an\u00adn", "ann", "an�n"},

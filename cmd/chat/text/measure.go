@@ -38,13 +38,20 @@ func (m Measure) Truncate(s string, width int) string {
 	if s = m.settle(s); m.method().StringWidth(s) <= width {
 		return s
 	}
-	return m.method().Truncate(s, width, "…")
+	cut := m.method().Truncate(s, width, "…")
+	if m.method().StringWidth(cut) > width { // the library counts letters that join otherwise there
+		cut = m.method().Truncate(s, width-1, "")
+	}
+	return cut
 }
 
 // PadRight makes a line exactly width columns wide.
 func (m Measure) PadRight(s string, width int) string {
 	s = m.Truncate(s, width)
-	return s + strings.Repeat(" ", max(0, width-m.method().StringWidth(s)))
+	for n := width - m.method().StringWidth(s); n > 0; n = width - m.method().StringWidth(s) {
+		s += strings.Repeat(" ", n) // of which some scripts join the first with what it follows
+	}
+	return s
 }
 
 // PadLeft does the same with the space in front.
@@ -91,7 +98,7 @@ func (m Measure) wrapLine(line string, width int) (lines []string) {
 					lines = append(lines, line[start:space])
 					start, used = afterSpace, usedAfter
 				} else if i > start {
-					lines = append(lines, line[start:i])
+					lines = append(lines, m.method().Truncate(line[start:i], width, "")) // indentation may be wider
 					start, used = i, 0
 				}
 				space = -1
