@@ -1,7 +1,7 @@
 package screen
 
 import (
-	"hash/fnv"
+	"crypto/sha256"
 	"image/color"
 
 	"charm.land/lipgloss/v2"
@@ -53,7 +53,6 @@ var (
 
 // name is the style of a name: always the same colour for the same one.
 func (t *theme) name(raw string) lipgloss.Style {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(raw)) // never fails
-	return lipgloss.NewStyle().Foreground(t.names[h.Sum32()%uint32(len(t.names))])
+	h := sha256.Sum256([]byte(raw)) // short names that are alike shall not look alike
+	return lipgloss.NewStyle().Foreground(t.names[int(h[0])%len(t.names)])
 }
