@@ -1,7 +1,7 @@
 package screen
 
 import (
-	"crypto/sha256"
+	"hash/crc32"
 	"image/color"
 
 	"charm.land/lipgloss/v2"
@@ -53,6 +53,6 @@ var (
 
 // name is the style of a name: always the same colour for the same one.
 func (t *theme) name(raw string) lipgloss.Style {
-	h := sha256.Sum256([]byte(raw)) // short names that are alike shall not look alike
-	return lipgloss.NewStyle().Foreground(t.names[int(h[0])%len(t.names)])
+	h := crc32.ChecksumIEEE([]byte(raw)) // of short names it is well spread
+	return lipgloss.NewStyle().Foreground(t.names[h%uint32(len(t.names))])
 }
