@@ -45,7 +45,10 @@ func (p *Pipe) happen(e talk.Event) {
 	case talk.NotSent:
 		p.notSent(e)
 	case talk.Trouble:
-		p.warn(e.Text)
+		if e.Text != p.trouble { // said once
+			p.warn(e.Text)
+		}
+		p.trouble = e.Text
 	}
 }
 

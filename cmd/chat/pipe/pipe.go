@@ -57,6 +57,7 @@ type Pipe struct {
 	waiting map[string]string // bodies by client id, until they are acknowledged
 	copies  map[string]bool   // acknowledged, and not printed
 	failed  int
+	trouble string // that was told of last
 }
 
 // New returns a pipe whose Emit is for the session that Run is given.

@@ -101,7 +101,6 @@ func (m *Model) join(name string) bool {
 	}
 	for i, t := range m.tabs {
 		if t.Name == name {
-			m.input.clear() // before the tab keeps it as its draft
 			m.show(i)
 			if t.refused != "" {
 				t.refused = ""
@@ -110,9 +109,7 @@ func (m *Model) join(name string) bool {
 			return true
 		}
 	}
-	m.input.clear()
 	m.open(name)
-	m.show(len(m.tabs) - 1)
 	m.wire.Join(name)
 	return true
 }

@@ -35,7 +35,6 @@ func (m *Model) happen(e talk.Event) tea.Cmd {
 	case talk.NotSent:
 		if t := m.find(e.Room); t != nil {
 			t.Fail(e.ClientID, e.Reason)
-			m.forgetBlocks()
 		}
 	case talk.Typing:
 		if t := m.find(e.Room); t != nil && e.User != m.opts.User {
@@ -51,11 +50,16 @@ func (m *Model) happen(e talk.Event) tea.Cmd {
 			t.People.Count(e.Number)
 		}
 	case talk.Trouble:
-		if t := m.find(e.Room); t != nil {
+		if t := m.find(e.Room); t != nil && !t.endsWith(e.Text) {
 			m.tell(t, room.Notice, e.Text)
 		}
 	}
 	return nil
+}
+
+// endsWith reports that the last line of a room says the same already.
+func (t *tab) endsWith(body string) bool {
+	return t.Len() > 0 && t.At(t.Len()-1).Kind == room.Notice && t.At(t.Len()-1).Body == body
 }
 
 func (m *Model) joined(e talk.Joined) {

@@ -56,6 +56,8 @@ func (m *Model) press(msg tea.KeyPressMsg) tea.Cmd {
 	case "ctrl+t":
 		m.wire.Reconnect()
 		return nil
+	case "ctrl+z":
+		return tea.Suspend
 	case "ctrl+l":
 		return tea.ClearScreen
 	case "f1":
@@ -190,11 +192,12 @@ func (m *Model) submit() tea.Cmd {
 		return nil
 	}
 	if name, args, ok := parseCommand(d.typed); ok && d.held == "" {
+		m.input.clear() // before another room brings its own draft
 		cmd, done := m.command(name, args)
-		if done {
-			m.input.clear()
-			m.layout()
+		if !done {
+			m.input.setDraft(d)
 		}
+		m.layout()
 		return cmd
 	}
 	body := strings.TrimRight(d.body(), " \n")

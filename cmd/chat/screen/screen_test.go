@@ -91,6 +91,10 @@ func TestTypedTextStays(t *testing.T) {
 	w.keys("<ctrl+p>")
 	w.shows("› for main")
 
+	w.keys("<ctrl+n>", "<ctrl+p>", "<ctrl+c>", "/join dev", "<enter>")
+	w.shows("› for dev") // the other room's draft outlives the command
+	w.keys("<ctrl+p>", "for main")
+
 	w.keys("<ctrl+n>", "<ctrl+c>", "x")
 	w.tell(talk.Refused{Room: "dev", Reason: "members only"})
 	w.keys("<enter>")

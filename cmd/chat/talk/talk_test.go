@@ -237,3 +237,29 @@ func closedPort(t *testing.T) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+// TestLateRetry: after so long that the server has forgotten the message's id,
+// it is looked for before it is sent again.
+func TestLateRetry(t *testing.T) {
+	s := testserver.Start(t, nil)
+	ann, bob := dial(t, s.Addr, "ann"), dial(t, s.Addr, "bob")
+	ann.enter("main")
+	ann.Say("main", "stored", "stored after all")
+	ann.reads("main", "stored after all")
+	bob.enter("main")
+	for i := range 250 { // it is not on the newest page
+		bob.Say("main", fmt.Sprint(i), fmt.Sprint(i))
+	}
+	saw(bob, "the last acknowledgement", func(e talk.Sent) bool { return e.ClientID == "249" })
+
+	again := dial(t, s.Addr, "ann2") // another name: the server's memory of the id cannot help
+	again.enter("main")
+	again.SayLate("main", "stored", "stored after all")
+	saw(again, "the acknowledgement", func(e talk.Sent) bool { return e.ClientID == "stored" })
+	again.SayLate("main", "new", "never stored")
+	saw(again, "the other", func(e talk.Sent) bool { return e.ClientID == "new" })
+	saw(bob, "it", func(e talk.Said) bool { return e.Message.Body == "never stored" })
+	if n := strings.Count(strings.Join(bob.list("main"), "\n"), "stored after all"); n != 1 {
+		t.Errorf("it was said %d times, want once", n)
+	}
+}
