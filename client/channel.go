@@ -81,8 +81,8 @@ func (ch *Channel) OnError(f func(error)) {
 	ch.onError = append(ch.onError, f)
 }
 
-// OnClose calls f when a channel that was joined has ended for good: with
-// [ErrEnded], [ErrLeft] or [ErrClosed]. It may be joined again.
+// OnClose calls f when a channel that was joined, or was to be, has ended for
+// good: with [ErrEnded], [ErrLeft] or [ErrClosed]. It may be joined again.
 func (ch *Channel) OnClose(f func(error)) {
 	ch.client.mu.Lock()
 	defer ch.client.mu.Unlock()

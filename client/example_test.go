@@ -131,6 +131,43 @@ func Example_resume() {
 	// three
 }
 
+// What became of a push is known, or it is known that nobody knows.
+func ExampleChannel_Push() {
+	server := startExample()
+	defer server.stop()
+
+	ctx := context.Background()
+	c, err := client.Dial(ctx, server.url, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	lobby := c.Channel("rooms:lobby", nil)
+	if _, err := lobby.Join(ctx); err != nil {
+		log.Fatal(err)
+	}
+	push := func(msg map[string]string) {
+		_, err := lobby.Push(ctx, "chat_msg", msg)
+		switch refused, ok := errors.AsType[*client.ReplyError](err); {
+		case err == nil:
+			fmt.Println("done")
+		case ok:
+			fmt.Println("refused:", refused.Reason())
+		case errors.Is(err, client.ErrUnknown):
+			fmt.Println("perhaps done:", err) // in our rooms: say it again with the same client_id
+		default:
+			fmt.Println("not done:", err)
+		}
+	}
+	push(map[string]string{"body": "hello"})
+	push(map[string]string{"text": "hello"})
+	c.Close()
+	push(map[string]string{"body": "anybody there?"})
+	// Output:
+	// done
+	// refused: body is missing
+	// not done: client: chat_msg on "rooms:lobby": client closed
+}
+
 // Who is in the room, and who comes and goes.
 func ExampleNewPresence() {
 	server := startExample()

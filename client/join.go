@@ -240,7 +240,9 @@ func (ch *Channel) retractLocked() {
 func (ch *Channel) sayLeaveLocked(p *push, joinRef protocol.Ref) {
 	c := ch.client
 	p.joinRef, p.ref = joinRef, c.nextRefLocked()
-	c.expectLocked(p)
+	if p.done != nil {
+		c.expectLocked(p)
+	}
 	c.conn.writeLocked(p)
 }
 

@@ -386,6 +386,70 @@ func TestCloseSilent(t *testing.T) {
 	noGoroutines(t)
 }
 
+// What came before the server ended the channel is told before that it did.
+func TestEndsInOrder(t *testing.T) {
+	url := startPeer(t, func(p *peer) {
+		p.obey(func(f frame) bool {
+			for range 50 {
+				p.event(f, "e", `{}`)
+			}
+			p.event(f, "phx_close", `{}`)
+			return true
+		})
+	})
+	ch := dial(t, url, nil).Channel("t", nil)
+	heard := 0
+	closed := make(chan int, 1)
+	ch.On("e", func(client.Message) {
+		time.Sleep(100 * time.Microsecond) // so that some wait
+		heard++
+	})
+	ch.OnClose(func(error) { closed <- heard })
+	join(t, ch)
+	if err := ch.Send(t.Context(), "end", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := await(t, "OnClose", closed); n != 50 {
+		t.Errorf("OnClose came after %d of 50 events", n)
+	}
+}
+
+// A push that is under way when its channel is left is answered all the same.
+func TestLeaveDuringPush(t *testing.T) {
+	got := make(chan bool)
+	url := startPeer(t, func(p *peer) {
+		var held frame
+		for {
+			f, ok := p.read()
+			switch {
+			case !ok:
+				return
+			case f.event == "phx_leave":
+				p.reply(held, "ok", `{"held":true}`)
+			case f.event == "hold":
+				held = f
+				close(got)
+				continue
+			}
+			p.reply(f, "ok", `{}`)
+		}
+	})
+	ch := dial(t, url, nil).Channel("t", nil)
+	join(t, ch)
+	answered := make(chan string, 1)
+	go func() {
+		r, err := ch.Push(t.Context(), "hold", nil)
+		answered <- fmt.Sprint(string(r.Bytes), err)
+	}()
+	await(t, "the server has it", got)
+	if err := ch.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := await(t, "a reply", answered), `{"held":true}<nil>`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // Close ends what is under way: a wait for the next attempt, joins, pushes.
 func TestCloseWhileReconnecting(t *testing.T) {
 	url := startPeer(t, func(p *peer) {

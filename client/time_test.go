@@ -19,15 +19,17 @@ import (
 // A pipeNet is a network of pipes, whose time synctest knows.
 type pipeNet struct {
 	conns chan net.Conn
+	ended chan struct{}
 	http  *http.Client
 }
 
 func (n *pipeNet) Accept() (net.Conn, error) {
-	c, ok := <-n.conns
-	if !ok {
+	select {
+	case c := <-n.conns:
+		return c, nil
+	case <-n.ended:
 		return nil, net.ErrClosed
 	}
-	return c, nil
 }
 
 func (n *pipeNet) Close() error   { return nil }
@@ -35,12 +37,14 @@ func (n *pipeNet) Addr() net.Addr { return &net.UnixAddr{} }
 
 // onPipes serves h on a network of pipes, in a bubble.
 func onPipes(t *testing.T, h http.Handler) *pipeNet {
-	n := &pipeNet{conns: make(chan net.Conn)}
+	n := &pipeNet{conns: make(chan net.Conn), ended: make(chan struct{})}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		select {
 		case n.conns <- theirs:
 			return ours, nil
+		case <-n.ended:
+			return nil, net.ErrClosed
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -49,7 +53,7 @@ func onPipes(t *testing.T, h http.Handler) *pipeNet {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	go srv.Serve(n)
 	t.Cleanup(func() {
-		close(n.conns)
+		close(n.ended)
 		transport.CloseIdleConnections()
 		srv.Close()
 	})

@@ -27,17 +27,20 @@ import (
 )
 
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "chat")
-	if err != nil {
+	var err error
+	if builtIn, err = os.MkdirTemp("", "chat"); err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, "chat")
+	file := filepath.Join(builtIn, "chat")
 	out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return file, nil
 })
+
+// builtIn is the folder of the program; empty until a test needs it.
+var builtIn string
 
 // chatBinary is the program, built once for all tests.
 func chatBinary(t *testing.T) string {
@@ -51,8 +54,8 @@ func chatBinary(t *testing.T) string {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if file, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file))
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
 	}
 	os.Exit(code)
 }
