@@ -13,6 +13,7 @@ import (
 // Bounds of what one message may take of the screen.
 const (
 	mostRows   = 400
+	mostBytes  = 64 << 10
 	failedRows = 5
 )
 
@@ -100,7 +101,7 @@ func (m *Model) block(e *room.Entry) block {
 // words ever stands left of the bar, where names are believed.
 func (m *Model) message(e *room.Entry) block {
 	style := lipgloss.NewStyle()
-	body := text.Body(e.Body)
+	body := text.Body(e.Body[:min(len(e.Body), mostBytes)])
 	if action, ok := strings.CutPrefix(body, "/me "); ok { // XEP-0245
 		body, style = "* "+text.Name(e.From)+" "+action, style.Italic(true)
 	}
@@ -168,9 +169,6 @@ func (m *Model) nameStyle(e *room.Entry) lipgloss.Style {
 
 // wrap breaks a text into lines, and leaves out those beyond most.
 func (m *Model) wrap(s string, width, most int) []string {
-	if n := (most + 1) * max(1, width) * 4; len(s) > n { // more than can be shown
-		s = strings.ToValidUTF8(s[:n], "")
-	}
 	lines := m.measure.Wrap(s, max(1, width))
 	if len(lines) > most {
 		lines = append(lines[:most-1:most-1], m.measure.Truncate("… and more, too long to be shown", width))

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"github.com/aristochat/aristochat/cmd/chat/room"
 	"github.com/aristochat/aristochat/cmd/chat/talk"
@@ -135,9 +136,9 @@ func (m *Model) tabLine(width int) string {
 			first++
 		}
 	}
-	line, room := "", width
+	line := ""
 	for i := first; i < len(m.tabs); i++ {
-		if room -= m.measure.Width(labels[i]); room < 0 {
+		if width -= m.measure.Width(labels[i]); width < 0 {
 			break
 		}
 		line += m.tabStyle(i).Render(labels[i])
@@ -164,7 +165,7 @@ func (m *Model) tabLabel(i int) string {
 	return label
 }
 
-func (m *Model) tabStyle(i int) styler {
+func (m *Model) tabStyle(i int) lipgloss.Style {
 	switch {
 	case i == m.active:
 		return m.theme.barActive
@@ -173,9 +174,6 @@ func (m *Model) tabStyle(i int) styler {
 	}
 	return m.theme.bar
 }
-
-// A styler is a style, or part of one.
-type styler interface{ Render(...string) string }
 
 // body is the messages, with the lists at their sides.
 func (m *Model) body() []string {
