@@ -205,10 +205,13 @@ func TestTerminalScrollsBack(t *testing.T) {
 	}
 	ann := inTerminal(t, 80, 24, nil, "--server", s.Addr, "--username", "ann")
 	ann.shows("message 180")
-	for range 40 { // SGR: the wheel goes up at column 10, row 10
-		ann.press("-l", "\x1b[<64;10;10M")
-	}
-	ann.shows("message 40 ", "message 60 ", "↓ End: newest")
+	ann.await("what the wheel fetches", func(screen string) bool {
+		if !strings.Contains(screen, "message 40 ") {
+			ann.press("-l", "\x1b[<64;10;10M") // SGR: the wheel goes up at column 10, row 10
+			return false
+		}
+		return strings.Contains(screen, "↓ End: newest")
+	})
 	ann.press("Home")
 	ann.press("Home")
 	ann.await("the beginning", func(screen string) bool {
