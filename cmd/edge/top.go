@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/x/term"
+	"golang.org/x/term"
 
 	"github.com/aristochat/aristochat/cmd/edge/internal/top"
 )
@@ -30,7 +30,7 @@ func runTop(ctx context.Context, cfg *config, stdout, stderr io.Writer) error {
 	}
 	defer stop()
 	terminal, ok := stdout.(*os.File)
-	if cfg.Top.Once || cfg.Top.JSON || !ok || !term.IsTerminal(terminal.Fd()) {
+	if cfg.Top.Once || cfg.Top.JSON || !ok || !term.IsTerminal(int(terminal.Fd())) {
 		return top.Once(ctx, now, cfg.Top.JSON, stdout)
 	}
 	title := strings.Join(cfg.NATS, ", ")
