@@ -25,10 +25,12 @@ var rows = []row{
 	{"protocol", nil},
 	{"edge", edge},
 	{"edge/histogram", nil},
+	{"edge/fleet", edge},
 	{"edge/presence", edge},
 	{"edge/rooms", slices.Concat(edge, []string{"edge/presence"})},
 	{"edge/backbone", slices.Concat(edge, nats)},
 	{"edge/metrics", slices.Concat(edge, nats, prometheus, []string{"edge/backbone", "edge/presence"})},
+	{"edge/page", nil},
 	{"embedded", slices.Concat(nats, natsServer)},
 	{"client", []string{"protocol", "github.com/coder/websocket", "golang.org/x"}},
 	{"conformance", edge},
@@ -41,7 +43,12 @@ var rows = []row{
 }
 
 var (
-	edge = []string{"edge", "edge/histogram", "protocol", "github.com/coder/websocket", "golang.org/x"}
+	edge = []string{
+		"edge", "edge/histogram", "protocol", "github.com/coder/websocket", "golang.org/x",
+		"go.opentelemetry.io/otel", // its API, not the SDK
+		// what that needs itself
+		"github.com/cespare/xxhash/v2",
+	}
 
 	nats = []string{
 		"github.com/nats-io/nats.go",

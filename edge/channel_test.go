@@ -412,6 +412,28 @@ func TestMaxChannels(t *testing.T) {
 		← ["6","6","t:3","phx_reply",{"status":"ok","response":{}}]`)
 }
 
+// A client that joins one topic after another is held back, and only that.
+func TestJoinRate(t *testing.T) {
+	e := single(t, &edge.Options{MaxChannels: 2, JoinRate: 20}, probes)
+	c := e.v2(t)
+	start := time.Now()
+	for i := range 6 {
+		topic := fmt.Sprintf("t:%d", i)
+		c.send(`["1","1",%q,"phx_join",{}]`, topic)
+		c.want(fmt.Sprintf(`["1","1",%q,"phx_reply",{"status":"ok","response":{}}]`, topic))
+		c.send(`["1","3",%q,"phx_leave",{}]`, topic)
+		c.want(fmt.Sprintf(`["1","3",%q,"phx_reply",{"status":"ok","response":{}}]`, topic))
+		c.want(fmt.Sprintf(`["1","1",%q,"phx_close",{}]`, topic))
+		c.want(fmt.Sprintf(`["1",null,%q,"left",{}]`, topic))
+	}
+	if d := time.Since(start); d < 4*time.Second/20 {
+		t.Errorf("six joins took %v", d)
+	}
+	if n := e.Stats().Limits["join_rate"]; n == 0 || n > 4 {
+		t.Errorf("%d joins were delayed, want 4, or fewer on a slow machine", n)
+	}
+}
+
 // What a channel would keep of a join, and repeat for ever, is bounded.
 func TestLongRef(t *testing.T) {
 	c := single(t, nil, probes).v2(t)

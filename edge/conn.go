@@ -28,6 +28,8 @@ type conn struct {
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
 	slowed atomic.Bool // whether it is closed since its client does not read
+	paid   int64       // up to when the rate of joins is used up; of runJoins alone
+	cut    atomic.Bool // whether it is cut off since its client does not leave
 
 	mu       sync.Mutex         // guards what follows
 	channels map[string]*Socket // by topic
@@ -119,7 +121,11 @@ func sizeOf(m *protocol.Message) int {
 func (c *conn) end(code websocket.StatusCode, reason error) {
 	c.transport.close(code) // first: what channels say at their end does not count any more
 	if c.stopChannels(reason) {
-		c.srv.log.Info("closing connection", c.attrs("code", int(code), "reason", reason.Error())...)
+		level := slog.LevelInfo
+		if errors.Is(reason, ErrDraining) { // a drain has lines of its own
+			level = slog.LevelDebug
+		}
+		c.srv.log.Log(c.ctx, level, "closing connection", c.attrs("code", int(code), "reason", reason.Error())...)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aristochat/aristochat/protocol"
 	"github.com/coder/websocket"
@@ -48,6 +49,9 @@ func (c *conn) runJoins() {
 		m := c.joins[0]
 		c.mu.Unlock()
 
+		if m.Event == protocol.EventJoin {
+			c.paceJoin()
+		}
 		c.dispatch(m)
 		c.took(-sizeOf(&m))
 
@@ -62,6 +66,21 @@ func (c *conn) runJoins() {
 		}
 		c.mu.Unlock()
 	}
+}
+
+// paceJoin waits until one more join is within the rate.
+func (c *conn) paceJoin() {
+	o, now := &c.srv.opts, c.srv.clock()
+	each := int64(time.Second) / int64(o.JoinRate)
+	burst := each * int64(o.MaxChannels)
+	c.paid = max(c.paid, now-burst) + each
+	wait := time.Duration(c.paid - now)
+	if wait <= 0 {
+		return
+	}
+	c.srv.stats.limits[limitJoinRate].Add(1)
+	c.srv.log.Debug("delaying join", c.attrs("by", wait)...)
+	time.Sleep(wait) // at most each, since joins come here one by one
 }
 
 // dispatch does what Phoenix.Socket.handle_in does (section 3.2 of the

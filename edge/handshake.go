@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aristochat/aristochat/protocol"
 )
 
@@ -74,9 +76,8 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	if srv.isDraining() {
-		srv.refused(handshakeDraining, ErrDraining.Error())
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+	if err := srv.Ready(); err != nil {
+		srv.busy(w, r, err)
 		return
 	}
 	h := &Handshake{Params: params, Request: r}
@@ -95,6 +96,9 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
 		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	if !srv.admit(w, r) { // before Connect, whose work it spares
 		return
 	}
 	session, err := srv.connect(r, h)
@@ -158,6 +162,7 @@ func versionOf(p Params) (protocol.Version, error) {
 var errConnectCrashed = errors.New("connect crashed")
 
 func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error) {
+	ctx, span := srv.span(r.Context(), spanConnect, trace.SpanKindServer)
 	defer func() {
 		if p := recover(); p != nil {
 			srv.stats.crashes.Add(1)
@@ -165,8 +170,9 @@ func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error)
 			srv.log.Error("connect crashed", "panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))
 			err = errConnectCrashed
 		}
+		endSpan(span, err)
 	}()
-	session, err := srv.opts.Connect(r.Context(), h)
+	session, err := srv.opts.Connect(ctx, h)
 	if err != nil {
 		srv.refused(handshakeRefused, err.Error())
 	}

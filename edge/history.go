@@ -332,5 +332,11 @@ func (srv *Server) append(ctx context.Context, rt *route, topic, event string, p
 	case !p.isObject():
 		return Stamp{}, fmt.Errorf("appending %q: %w", event, protocol.ErrPayload)
 	}
-	return srv.backbone.(History).Append(ctx, topic, Event{Name: event, Payload: p.Bytes}, key)
+	ctx, span := srv.publishSpan(ctx, topic, event)
+	stamp, err := srv.backbone.(History).Append(ctx, topic, Event{Name: event, Payload: p.Bytes, Trace: traceParent(ctx)}, key)
+	if err == nil && span.IsRecording() {
+		span.SetAttributes(attrSeq.Int64(int64(stamp.Seq)))
+	}
+	endSpan(span, err)
+	return stamp, err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aristochat/aristochat/protocol"
 )
 
@@ -114,8 +116,14 @@ func (s *Socket) handleMessage(ctx context.Context, pm *protocol.Message) *endEr
 	if pm.RawEvent != "" {
 		return s.crash(errEventNotString)
 	}
+	ctx, span := s.conn.srv.span(ctx, spanPush, trace.SpanKindServer)
+	defer span.End() // also if the handler panics; it counts once
+	if span.IsRecording() {
+		span.SetAttributes(attrTopic.String(s.topic), attrEvent.String(pm.Event))
+	}
 	m := &Message{Event: pm.Event, Payload: Payload{pm.Payload, pm.Binary}, socket: s, ref: pm.Ref}
 	r, err := s.answer(ctx, m)
+	endSpan(span, err)
 	var end *endError
 	switch {
 	case errors.As(err, &end):
@@ -219,7 +227,7 @@ func (s *Socket) finish(end *endError) {
 			s.announce(protocol.EventClose)
 		}
 	}
-	s.runOnEnd()
+	s.runOnEnd(end.reason)
 	s.terminate(end.reason)
 	s.mu.Lock()
 	s.state = silent

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aristochat/aristochat/protocol"
 	"github.com/coder/websocket"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // join handles phx_join; old is the channel that the client has on the topic,
@@ -24,7 +25,12 @@ func (c *conn) join(m *protocol.Message, old *Socket) {
 		return
 	}
 	replaced := old != nil && c.replace(old)
-	s, response, err := c.tryJoin(m, rt)
+	ctx, span := c.srv.span(c.ctx, spanJoin, trace.SpanKindServer)
+	if span.IsRecording() {
+		span.SetAttributes(attrTopic.String(m.Topic))
+	}
+	s, response, err := c.tryJoin(ctx, m, rt)
+	endSpan(span, err)
 	status := protocol.StatusOK
 	if err != nil {
 		status, response = protocol.StatusError, c.refusal(m, err)
@@ -78,7 +84,7 @@ const maxRef = 1 << 10
 
 // tryJoin makes the channel, asks it, and enters the room. On success the
 // Socket is returned with its room's frames held back until begin.
-func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
+func (c *conn) tryJoin(ctx context.Context, m *protocol.Message, rt *route) (*Socket, any, error) {
 	c.mu.Lock()
 	full := len(c.channels) >= c.srv.opts.MaxChannels
 	c.mu.Unlock()
@@ -94,25 +100,25 @@ func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
 		return nil, nil, &Error{Reason: "topic too long", Response: Payload{Bytes: topicTooLong}}
 	}
 	s := c.newSocket(rt, m)
-	response, err := s.callJoin(c.ctx, Payload{m.Payload, m.Binary})
+	response, err := s.callJoin(ctx, Payload{m.Payload, m.Binary})
 	if err != nil {
-		s.discard()
+		s.discard(err)
 		return nil, nil, err
 	}
-	if err := s.enterRoom(c.ctx); err != nil {
-		s.discard()
+	if err := s.enterRoom(ctx); err != nil {
+		s.discard(err)
 		s.terminate(err)
 		return nil, nil, err
 	}
 	if len(rt.stored) > 0 {
-		response, err = s.past(c.ctx, response, m)
+		response, err = s.past(ctx, response, m)
 	}
 	if err == nil {
 		err = c.adopt(s)
 	}
 	if err != nil {
 		s.leaveRoom()
-		s.discard()
+		s.discard(err)
 		s.terminate(err)
 		return nil, nil, err
 	}
@@ -201,7 +207,7 @@ func (s *Socket) ready() {
 }
 
 // discard silences a Socket that never joined, and drops what it was to do.
-func (s *Socket) discard() {
+func (s *Socket) discard(reason error) {
 	s.mu.Lock()
 	s.state = silent
 	rest := s.inbox
@@ -210,5 +216,5 @@ func (s *Socket) discard() {
 	for _, t := range rest {
 		s.conn.took(-t.size())
 	}
-	s.runOnEnd()
+	s.runOnEnd(reason)
 }

@@ -44,6 +44,11 @@ type LongPoll struct {
 	// Phoenix.
 	OwnerTimeout time.Duration
 
+	// Alive reports whether the edge of that [Server.ID] is known to live; package
+	// fleet knows. Its sessions then do not count as gone while it has lost NATS
+	// for some seconds. If nil, none is.
+	Alive func(edge string) bool
+
 	// SessionsPerUser and SessionsPerIP bound the sessions on this edge of
 	// clients with the same Session.ID, if they have one, and with the same
 	// address. If zero, 100 and 10,000; if negative there is no bound.
@@ -73,6 +78,9 @@ func (o *LongPoll) withDefaults(all *Options) *LongPoll {
 	d.Secret = slices.Clone(d.Secret)
 	d.Window = cmp.Or(d.Window, 10*time.Second)
 	d.OwnerTimeout = cmp.Or(d.OwnerTimeout, 2*time.Second)
+	if d.Alive == nil {
+		d.Alive = func(string) bool { return false }
+	}
 	d.SessionsPerUser = cmp.Or(d.SessionsPerUser, 100)
 	d.SessionsPerIP = cmp.Or(d.SessionsPerIP, 10_000)
 	if d.ClientIP == nil {
@@ -131,7 +139,7 @@ func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 	lp := &longPoll{
 		srv:      srv,
 		opts:     *srv.opts.LongPoll,
-		name:     rand.Text(),
+		name:     srv.id,
 		caller:   caller,
 		sessions: make(map[sessionID]*pollSession),
 		users:    make(map[string]int),
@@ -245,11 +253,6 @@ func (lp *longPoll) await(ctx context.Context, o owner) ([]byte, pollState) {
 // learns of it by the status 410.
 func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params) {
 	srv := lp.srv
-	if srv.isDraining() {
-		srv.refused(handshakeDraining, ErrDraining.Error())
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
-		return
-	}
 	h := &Handshake{Params: params, Request: r}
 	if tokens := r.Header["X-Phoenix-Authtoken"]; srv.opts.AuthToken && len(tokens) > 0 {
 		h.Token, h.HasToken = tokens[0], true
@@ -258,6 +261,9 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	if err != nil {
 		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
 		answerStatus(w, 403)
+		return
+	}
+	if !srv.admit(w, r) {
 		return
 	}
 	session, err := srv.connect(r, h)
@@ -278,11 +284,10 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 		answerStatus(w, 403)
 		return
 	}
-	if !srv.add(&s.conn) {
+	if err := srv.add(&s.conn); err != nil {
 		lp.forget(s)
 		s.conn.cancel()
-		srv.refused(handshakeDraining, ErrDraining.Error())
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		srv.busy(w, r, err)
 		return
 	}
 	s.conn.connected("longpoll")

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"net"
 	"slices"
 	"sync"
@@ -22,7 +23,7 @@ type outbox struct {
 	writing bool
 	since   int64         // when the oldest frame that is being written was queued
 	closed  bool          // a close frame is queued or was; nothing follows it
-	closing int64         // when that was
+	closing int64         // since when only the client's answer to it is awaited; 0 if it is not yet
 	idle    chan struct{} // not nil while someone waits for the queue to empty
 }
 
@@ -91,14 +92,9 @@ func (o *outbox) closeWith(f frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
-		o.closeLocked(f)
+		o.closed = true
+		o.pushLocked(f, nanotime())
 	}
-}
-
-func (o *outbox) closeLocked(f frame) {
-	o.closed = true
-	o.closing = nanotime()
-	o.pushLocked(f, o.closing)
 }
 
 // discard drops what waits and queues a close frame in its place. A frame that
@@ -110,7 +106,9 @@ func (o *outbox) discard(code int) {
 		return
 	}
 	o.dropLocked(dropSlow)
-	o.closeLocked(closeFrame(code))
+	o.closed = true
+	o.closing = nanotime() // it may never leave
+	o.pushLocked(closeFrame(code), o.closing)
 }
 
 // abort drops what waits; the link is gone.
@@ -118,10 +116,8 @@ func (o *outbox) abort() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.dropLocked(dropGone)
-	if !o.closed {
-		o.closed = true
-		o.closing = nanotime()
-	}
+	o.closed = true
+	o.closing = cmp.Or(o.closing, nanotime())
 }
 
 func (o *outbox) dropLocked(why int) {
@@ -144,7 +140,8 @@ func (o *outbox) closeWrite() {
 }
 
 // oldest says when the oldest frame that the client's kernel has not taken was
-// queued, and when a close frame was; 0 for none. bytes is what is queued.
+// queued, and since when only the answer to a close frame is awaited; 0 for
+// neither. bytes is what is queued.
 func (o *outbox) oldest() (waiting, closing int64, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -219,6 +216,9 @@ func (o *outbox) take(b *batch) bool {
 	}
 	if n == 0 {
 		o.writing, o.since, o.bytes = false, 0, 0
+		if o.closed {
+			o.closing = cmp.Or(o.closing, nanotime())
+		}
 		if cap(o.queue) > idleQueue {
 			o.queue = nil
 		}

@@ -192,9 +192,12 @@ func (srv *Server) broadcast(ctx context.Context, rt *route, topic, event string
 	if !p.isObject() {
 		return fmt.Errorf("broadcasting %q: %w", event, protocol.ErrPayload)
 	}
-	e := Event{Name: event, Payload: p.Bytes, Binary: p.Binary}
+	ctx, span := srv.publishSpan(ctx, topic, event)
+	e := Event{Name: event, Payload: p.Bytes, Binary: p.Binary, Trace: traceParent(ctx)}
 	// As in Phoenix, the others are sent the event before the members here.
-	if err := srv.backbone.Publish(ctx, topic, e); err != nil {
+	err = srv.backbone.Publish(ctx, topic, e)
+	endSpan(span, err)
+	if err != nil {
 		return fmt.Errorf("broadcasting %q: %w", event, err)
 	}
 	return srv.sendLocal(topic, e, except)
@@ -216,7 +219,9 @@ func (srv *Server) deliver(rt *route, r *room, d Delivery) {
 		}
 		d.Payload = stamped
 	}
+	span := srv.deliverySpan(r.topic, &d)
 	err := r.send(srv, &d, nil)
+	endSpan(span, err)
 	if d.Seq != 0 {
 		srv.stats.delivered(d.At)
 	}

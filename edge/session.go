@@ -30,9 +30,10 @@ type pollSession struct {
 	heard  int64         // when a poll last began or ended
 	due    int64         // when the getter may have what is queued
 	paid   int64         // up to when the rate of requests is used up
+	closed bool          // nothing more is queued; what is there may still be polled
 	gone   bool
 	upload *upload // of the newest POST that comes through another edge
-	rest   rest    // of the newest answer that leaves through another edge
+	given  answer  // to the newest GET, if it came through another edge
 }
 
 // A pollState is what a poll came to.
@@ -61,8 +62,13 @@ func (s *pollSession) poll(ctx context.Context, get uint64, first bool) ([]byte,
 	case s.gone:
 		s.mu.Unlock()
 		return nil, pollGone
+	case s.closed && len(s.queue) == 0: // its client has got the last of it
+		s.mu.Unlock()
+		s.leave()
+		return nil, pollGone
 	case first:
 		s.getter, s.heard, s.due = get, now, s.dueLocked(now)
+		s.given = answer{} // its client has it
 	case s.getter != get:
 		s.mu.Unlock()
 		return nil, pollSuperseded
@@ -241,7 +247,7 @@ func (s *pollSession) handle(e entry) bool {
 func (s *pollSession) send(f frame, _ int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gone {
+	if s.closed || s.gone {
 		return true
 	}
 	o := &s.lp.opts
@@ -262,8 +268,17 @@ func (s *pollSession) wakeLocked() {
 }
 
 // close implements transport. As in Phoenix, what is queued is lost: the next
-// poll says that the session is gone.
-func (s *pollSession) close(websocket.StatusCode) { s.leave() }
+// poll says that the session is gone. But for a server that drains: that should
+// cost nobody anything, and the next poll gets what is queued.
+func (s *pollSession) close(code websocket.StatusCode) {
+	s.mu.Lock()
+	s.closed = code == websocket.StatusServiceRestart && len(s.queue) > 0
+	stays := s.closed
+	s.mu.Unlock()
+	if !stays {
+		s.leave()
+	}
+}
 
 // discard implements transport.
 func (s *pollSession) discard(websocket.StatusCode) { s.leave() }
@@ -284,7 +299,7 @@ func (s *pollSession) leave() {
 	}
 	s.conn.srv.stats.dropped[why].Add(uint64(len(s.takeLocked())))
 	s.wakeLocked()
-	s.upload, s.rest = nil, rest{}
+	s.upload, s.given = nil, answer{}
 	go s.finish()
 }
 

@@ -19,11 +19,16 @@ type Stats struct {
 	LongPolls int   `json:"long_polls"` // … and those of them that long-poll
 	Channels  int64 `json:"channels"`   // joined channels
 	Rooms     int   `json:"rooms"`      // topics with members here
-	Draining  bool  `json:"draining"`   // Shutdown has begun
+	Draining  bool  `json:"draining"`   // no more connections are taken
+	Waiting   int64 `json:"waiting"`    // handshakes that wait to be let in
 
 	Handshakes map[string]uint64 `json:"handshakes"` // who wanted to connect: ok, or what kept them from it
 	Ended      map[string]uint64 `json:"ended"`      // connections that ended, by why
 	Joins      map[string]uint64 `json:"joins"`      // by what came of them
+
+	Drained     uint64 `json:"drained"`      // connections closed by Drain, …
+	DrainRushed uint64 `json:"drain_rushed"` // … and those of them closed faster than the other edges could bear
+	DrainCut    uint64 `json:"drain_cut"`    // connections that were cut off by Drain or Shutdown: they did not leave in time
 
 	MessagesIn  uint64            `json:"messages_in"`  // from clients
 	MessagesOut uint64            `json:"messages_out"` // taken by the kernel, or by a poll
@@ -76,7 +81,8 @@ func (srv *Server) Stats() Stats {
 	}
 	s := &srv.stats
 	return Stats{
-		Sockets: s.sockets.Load(), LongPolls: polls, Channels: s.channels.Load(), Rooms: rooms, Draining: srv.isDraining(),
+		Sockets: s.sockets.Load(), LongPolls: polls, Channels: s.channels.Load(), Rooms: rooms, Draining: srv.isDraining(), Waiting: srv.admission.waiters(),
+		Drained: s.drained.Load(), DrainRushed: s.drainRushed.Load(), DrainCut: s.drainCut.Load(),
 		Handshakes: byName(handshakeResults[:], s.handshakes[:]), Ended: byName(endReasons[:], s.ended[:]),
 		Joins:      byName(joinResults[:], s.joins[:]),
 		MessagesIn: s.messagesIn.Load(), MessagesOut: s.messagesOut.Load(), BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(),
@@ -96,6 +102,7 @@ type stats struct {
 	messagesIn, messagesOut, bytesIn, bytesOut atomic.Uint64
 	stale, invalid, crashes                    atomic.Uint64
 	historyFailures, clockSkew                 atomic.Uint64
+	drained, drainRushed, drainCut             atomic.Uint64
 	oldestQueued, queuedBytes, lastSweep       atomic.Int64
 	handshakes                                 [len(handshakeResults)]atomic.Uint64
 	ended                                      [len(endReasons)]atomic.Uint64
@@ -116,11 +123,13 @@ const (
 	handshakeBadRequest // no handshake, or none of a version that we know
 	handshakeLimited
 	handshakeDraining
+	handshakeFull    // there are MaxSockets
+	handshakeCrowded // too many waited to be let in
 	handshakeCrashed // Connect did
 	handshakeFailed  // the connection broke
 )
 
-var handshakeResults = [...]string{"ok", "refused", "origin", "bad_request", "limited", "draining", "crashed", "failed"}
+var handshakeResults = [...]string{"ok", "refused", "origin", "bad_request", "limited", "draining", "full", "crowded", "crashed", "failed"}
 
 // Why a connection ends.
 const (
@@ -201,10 +210,12 @@ const (
 	limitSessionsAddress        // LongPoll.SessionsPerIP
 	limitRequests               // maxRequests
 	limitPollRate               // LongPoll.PollRate: requests wait
+	limitJoinRate               // Options.JoinRate: joins wait
+	limitAdmitRate              // Options.AdmitRate: handshakes wait
 )
 
 var limits = [...]string{
-	"message", "channels", "topic", "ref", "query", "inbox", "body", "sessions_user", "sessions_address", "requests", "poll_rate",
+	"message", "channels", "topic", "ref", "query", "inbox", "body", "sessions_user", "sessions_address", "requests", "poll_rate", "join_rate", "admit_rate",
 }
 
 // How a client asks for stored events.

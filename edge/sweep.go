@@ -27,7 +27,6 @@ func (srv *Server) Alive() error {
 // sweep has every connection inspected now and then, in place of timers of
 // their own.
 func (srv *Server) sweep() {
-	defer srv.wg.Done()
 	t := time.NewTicker(srv.opts.sweepEvery())
 	defer t.Stop()
 	for {

@@ -63,10 +63,9 @@ func (srv *Server) upgrade(w http.ResponseWriter, r *http.Request, v protocol.Ve
 	c.lastRead.Store(srv.clock())
 	c.outbox.max, c.outbox.stats = srv.opts.OutboxBytes, &srv.stats
 	// Whoever has seen the client connect must find it here.
-	if !srv.add(&c.conn) {
+	if err := srv.add(&c.conn); err != nil {
 		c.conn.cancel()
-		srv.refused(handshakeDraining, ErrDraining.Error())
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		srv.busy(w, r, err)
 		return
 	}
 	hj := &hijacker{ResponseWriter: w, conn: c, key: r.Header.Get("Sec-Websocket-Key"), offers: r.Header["Sec-Websocket-Extensions"]}

@@ -182,7 +182,11 @@ func (c *websocketConn) inspect(now int64) (oldest int64, bytes int) {
 			c.hangUp()
 		}
 	case waiting != 0 && now-waiting > int64(srv.opts.OutboxAge):
+		if c.conn.isEnded() { // slow has nothing to say any more
+			c.hangUp()
+		}
 		c.conn.slow(slowAge)
+	case c.conn.isEnded(): // what is queued is leaving
 	case now-c.lastRead.Load() > int64(srv.opts.IdleTimeout) && !c.conn.paused():
 		c.conn.end(websocket.StatusProtocolError, errIdle)
 	}

@@ -28,7 +28,7 @@ func checkHealth(ctx context.Context, cfg *config, stdout io.Writer) error {
 		return &exitError{exitUsage, fmt.Errorf("--url: %w", err)}
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
-	resp, err := client.Do(req) //nolint:gosec // the same
+	resp, err := client.Do(req)                                                //nolint:gosec // the same
 	if err != nil {
 		return fmt.Errorf("no answer: %w", err)
 	}

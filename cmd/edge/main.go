@@ -12,15 +12,19 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/fleet"
 	"github.com/aristochat/aristochat/edge/metrics"
+	"github.com/aristochat/aristochat/edge/page"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
 	"github.com/aristochat/aristochat/internal/logsample"
@@ -86,6 +90,9 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.
 		return err
 	}
 	f := &front{}
+	if cfg.Page {
+		f.page = page.Handler()
+	}
 	hs := newHTTPServer(f, log)
 	reg := newRegistry(f, lines)
 	admin := newAdminServer(newAdmin(f, reg, log), log)
@@ -103,7 +110,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.
 	}
 	// From here on there are answers about health, whatever NATS does.
 
-	srv, who, link, stopNATS, err := open(gctx, cfg, log)
+	e, err := open(gctx, cfg, log)
 	if err != nil {
 		hs.Close()
 		admin.Close()
@@ -112,18 +119,18 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.
 		}
 		return errors.Join(err, g.Wait())
 	}
-	reg.MustRegister(metrics.New(srv, who))
-	f.open(srv, srv.Alive, link.Ready)
+	reg.MustRegister(metrics.New(e.srv, e.who))
+	f.open(e.srv, e.srv.Alive, e.srv.Ready, e.link.Ready)
 	announce(stdout, log, cfg, l.Addr(), al)
 
 	g.Go(func() error {
-		remind(gctx, log, link)
+		remind(gctx, log, e.link)
+		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String(), "delay", cfg.DrainDelay.String())
 		f.drain()
-		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String())
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)
 		defer cancel()
-		closeAll(ctx, log, hs, srv, link, stopNATS)
+		e.end(ctx, hs)
 		admin.Close() // last: an end can be watched
 		return nil
 	})
@@ -141,37 +148,78 @@ type link interface {
 	Close(context.Context) error
 }
 
-// open links to NATS and makes the server on top. stopNATS ends what runs in
-// this process.
-func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _ *presence.Tracker, _ link, stopNATS func(), err error) {
-	bo, stopNATS, err := backboneOptions(cfg, log)
-	if err != nil {
-		return nil, nil, nil, nil, err
-	}
-	l, err := connect(ctx, cfg, bo)
-	if err != nil {
-		stopNATS()
-		return nil, nil, nil, nil, err
-	}
-	srv, who, err := newServer(l, cfg, log)
-	if err != nil {
-		err = errors.Join(err, l.Close(ctx))
-		stopNATS()
-		return nil, nil, nil, nil, err
-	}
-	return srv, who, l, stopNATS, nil
+// An edgeProcess is what a server needs around it, and ends in order.
+type edgeProcess struct {
+	log    *slog.Logger
+	cfg    *config
+	srv    *edge.Server
+	who    *presence.Tracker
+	table  *fleet.Table
+	member *fleet.Member
+	link   link
+	stop   []func(context.Context) // what ends last, in reverse order
 }
 
-func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, *presence.Tracker, error) {
+// open links to NATS and makes the server on top.
+func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edgeProcess, err error) {
+	e := &edgeProcess{log: log, cfg: cfg}
+	defer func() {
+		if err != nil {
+			e.stopAll(ctx)
+		}
+	}()
+	tracer, stopTracing, err := newTracer(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	e.stop = append(e.stop, stopTracing)
+	bo, stopNATS, err := backboneOptions(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	e.stop = append(e.stop, func(context.Context) { stopNATS() })
+	if e.link, err = connect(ctx, cfg, bo); err != nil {
+		return nil, err
+	}
+	if err := e.serve(ctx, tracer); err != nil {
+		return nil, errors.Join(err, e.link.Close(ctx))
+	}
+	return e, nil
+}
+
+func (e *edgeProcess) serve(ctx context.Context, tracer trace.Tracer) (err error) {
+	if e.table, err = fleet.Watch(ctx, e.link, &fleet.Options{Logger: e.log}); err != nil {
+		return err
+	}
+	if e.srv, e.who, err = newServer(e.link, e.cfg, e.table, e.log, tracer); err != nil {
+		return err
+	}
+	e.member = e.table.Join(e.srv, &fleet.MemberOptions{Version: buildVersion()})
+	return nil
+}
+
+func (e *edgeProcess) stopAll(ctx context.Context) {
+	for _, stop := range slices.Backward(e.stop) {
+		stop(ctx)
+	}
+}
+
+func newServer(l link, cfg *config, others *fleet.Table, log *slog.Logger, tracer trace.Tracer) (*edge.Server, *presence.Tracker, error) {
 	poll, err := longPoll(cfg)
 	if err != nil {
 		return nil, nil, err
+	}
+	if poll != nil {
+		poll.Alive = others.Alive
 	}
 	srv, err := edge.New(l, &edge.Options{
 		Connect:     rooms.Connect,
 		AuthToken:   true, // nobody verifies it yet, but clients that send one break off if it is ignored
 		CheckOrigin: cfg.origins,
 		LongPoll:    poll,
+		Tracer:      tracer,
+		MaxSockets:  cfg.MaxSockets,
+		AdmitRate:   cfg.AdmitRate,
 		Logger:      log,
 	})
 	if err != nil {
@@ -216,9 +264,16 @@ func remind(ctx context.Context, log *slog.Logger, l link) {
 	}
 }
 
-// closeAll ends clients first and NATS last, so that what clients have said
-// still leaves.
-func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.Server, l link, stopNATS func()) {
+// end ends in order, at the latest when ctx does: for the delay clients may still
+// come, then they go, and NATS last, so that what they have said still leaves.
+func (e *edgeProcess) end(ctx context.Context, hs *http.Server) {
+	e.member.Leave() // nobody shall count on this edge
+	if e.cfg.DrainDelay > 0 {
+		select {
+		case <-time.After(e.cfg.DrainDelay):
+		case <-ctx.Done():
+		}
+	}
 	// Together: hs waits for handshakes, and hs knows nothing of upgraded
 	// connections.
 	var wg sync.WaitGroup
@@ -227,14 +282,15 @@ func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.
 			hs.Close()
 		}
 	})
-	if err := srv.Shutdown(ctx); err != nil {
-		log.Warn("cutting off clients that did not leave in time", "error", err)
+	if err := e.srv.Drain(ctx, e.member.Pace); err != nil {
+		e.log.Warn("cutting off clients that did not leave in time", "error", err, "clients", e.srv.Stats().DrainCut)
 	}
 	wg.Wait()
-	if err := l.Close(ctx); err != nil {
-		log.Warn("NATS may not have got everything", "error", err)
+	e.table.Close()
+	if err := e.link.Close(ctx); err != nil {
+		e.log.Warn("NATS may not have got everything", "error", err)
 	}
-	stopNATS()
+	e.stopAll(ctx)
 }
 
 func ignoreClosed(err error) error {

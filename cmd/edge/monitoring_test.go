@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -29,17 +31,19 @@ func gather(t *testing.T) (*prometheus.Registry, map[string]*dto.MetricFamily) {
 		t.Fatal(err)
 	}
 	log, lines := newLogger(t.Output(), cfg)
-	srv, who, link, stopNATS, err := open(t.Context(), cfg, log)
+	e, err := open(t.Context(), cfg, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		srv.Shutdown(t.Context())
-		link.Close(t.Context())
-		stopNATS()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		e.srv.Shutdown(ctx)
+		e.link.Close(ctx)
+		e.stopAll(ctx)
 	})
 	reg := newRegistry(&front{}, lines)
-	reg.MustRegister(metrics.New(srv, who))
+	reg.MustRegister(metrics.New(e.srv, e.who))
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ type digest struct {
 // listen begins to hear what concerns no room.
 func (t *Tracker) listen() {
 	for word, hear := range map[string]func(p *packet, answer func([]byte) error){
-		wordBeat:   func(*packet, func([]byte) error) {},
+		wordBeat:   func(p *packet, _ func([]byte) error) { t.hearBeat(p) },
 		wordBye:    func(p *packet, _ func([]byte) error) { t.hearBye(p.edge) },
 		wordDigest: func(p *packet, _ func([]byte) error) { t.hearDigest(p) },
 		wordNeed + hex.EncodeToString(t.self[:]): func(p *packet, answer func([]byte) error) {
@@ -82,6 +82,22 @@ func (t *Tracker) hear(data []byte) *packet {
 	}
 	from.last = time.Now()
 	return p
+}
+
+// hearBeat takes the users of an edge that drains to be on their way.
+func (t *Tracker) hearBeat(p *packet) {
+	if p.kind == kindLeaving {
+		t.retire(p.edge)
+	}
+}
+
+// retire has whoever joins elsewhere take the place of an entry of this edge.
+func (t *Tracker) retire(e edgeID) {
+	for _, r := range t.all() {
+		r.mu.Lock()
+		r.state.retire(e)
+		r.mu.Unlock()
+	}
 }
 
 // hearBye keeps an edge's users for the grace.
@@ -180,7 +196,11 @@ func (t *Tracker) run() {
 		case <-t.quit:
 			return
 		case <-beats.C:
-			t.say(wordBeat, "", &packet{kind: kindBeat, text: t.name()})
+			if t.leaving.Load() {
+				t.leave()
+			} else {
+				t.say(wordBeat, "", &packet{kind: kindBeat, text: t.name()})
+			}
 			beats.Reset(jitter(t.opts.DeadAfter / 4))
 		case <-digests.C:
 			t.sayDigest()

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -207,8 +208,9 @@ func (r *room) untrack(c *channel, key string) error {
 	return nil
 }
 
-// end forgets a channel and what it tracks.
-func (r *room) end(s *edge.Socket) {
+// end forgets a channel and what it tracks: if its server drains after the
+// grace, since the user is on the way to another edge.
+func (r *room) end(s *edge.Socket, reason error) {
 	if r.t.closed.Load() { // the users are on their way to other edges
 		return
 	}
@@ -219,9 +221,23 @@ func (r *room) end(s *edge.Socket) {
 	if len(r.channels) == 0 {
 		r.idle = time.Now()
 	}
-	if c != nil {
+	switch {
+	case c == nil:
+	case errors.Is(reason, edge.ErrDraining):
+		time.AfterFunc(r.t.opts.Grace, func() { r.expire(c.tracked) })
+	default:
 		r.takeLocked(c.tracked...)
 	}
+}
+
+// expire takes entries away whose users did not come back elsewhere.
+func (r *room) expire(entries []*entry) {
+	if r.t.closed.Load() { // other edges have been told, and see to it
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.takeLocked(entries...)
 }
 
 // putLocked adds an entry of this edge, in the place of old if not nil.

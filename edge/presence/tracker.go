@@ -42,6 +42,7 @@ type Tracker struct {
 	jobs     chan func()   // what takes longer than hearing may
 	tasks    sync.WaitGroup
 	closed   atomic.Bool
+	leaving  atomic.Bool // the server drains
 	stops    []func()
 
 	digests map[edgeID]*digest // being read; of who hears alone
@@ -78,12 +79,22 @@ func New(srv *edge.Server, o *Options) *Tracker {
 	t.listen()
 	t.tasks.Go(t.run)
 	t.tasks.Go(t.work)
+	srv.OnDrain(t.leave)
 	srv.OnShutdown(t.Close)
 	return t
 }
 
 // tick returns the next version. All of an edge are different, and grow.
 func (t *Tracker) tick() uint64 { return t.clock.Add(1) }
+
+// leave has all edges, this one too, take those who join elsewhere from now on
+// for users of this one. It is said again and again, to edges and of rooms that
+// are new.
+func (t *Tracker) leave() {
+	t.leaving.Store(true)
+	t.say(wordBeat, "", &packet{kind: kindLeaving})
+	t.retire(t.self)
+}
 
 // Close says goodbye to the other edges, which take the users of this one to be
 // on their way to another, and ends the Tracker: what it is told from now on
@@ -330,7 +341,7 @@ func (t *Tracker) enter(s *edge.Socket) (*room, *channel, error) {
 		r.open()
 	}
 	if first {
-		s.OnEnd(func() { r.end(s) })
+		s.OnEnd(func(reason error) { r.end(s, reason) })
 		s.Do(func(context.Context) error { r.greet(s); return nil })
 	}
 	return r, c, nil

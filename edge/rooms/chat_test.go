@@ -287,21 +287,25 @@ func TestTyping(t *testing.T) {
 		return n
 	}
 	start := time.Now()
-	for i := range 10 { // only the first is passed on
+	for i := range 10 { // only the first start is passed on, and its end
 		if r := ann.ask("typing", fmt.Sprintf(`{"typing":%v}`, i%2 == 0)); r.Status != "ok" {
 			t.Errorf("typing: %s %s", r.Status, r.Response)
 		}
 	}
 	inTime := time.Since(start) < 2*time.Second
-	dan.ask("typing", `{"typing":false,"username":"ann","ttl_ms":-1}`) // another user has a limit of its own
+	dan.ask("typing", `{"typing":false}`)                             // there is nothing to end
+	dan.ask("typing", `{"typing":true,"username":"ann","ttl_ms":-1}`) // another user has a limit of its own
 	for _, c := range []*client{bob, cid} {
 		if got := hear(c); got.Username != "ann" || !got.Typing || got.TTL <= 2000 {
 			t.Errorf("got %+v", got)
 		}
+		if got := hear(c); got.Username != "ann" || got.Typing {
+			t.Errorf("got %+v, want the end", got)
+		}
 		if !inTime {
 			t.Skip("the machine is too slow to say ten things in two seconds")
 		}
-		if got := hear(c); got.Username != "dan" || got.Typing || got.TTL <= 2000 {
+		if got := hear(c); got.Username != "dan" || !got.Typing || got.TTL <= 2000 {
 			t.Errorf("got %+v, want dan's", got)
 		}
 	}

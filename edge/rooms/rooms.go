@@ -36,8 +36,8 @@ const (
 	maxClientID = 64  // bytes
 )
 
-// Typing notices of one user and room are passed on once in typingEvery at
-// most; who receives one forgets it after typingTTL.
+// That one member types is passed on once in typingEvery at most; who receives
+// it forgets it after typingTTL.
 const (
 	typingEvery = 2 * time.Second
 	typingTTL   = 6 * time.Second
@@ -86,7 +86,8 @@ type room struct {
 	history bool
 	who     *presence.Tracker // nil if nobody is told
 	user    string
-	typed   time.Time // when a typing notice was last passed on
+	typed   time.Time // when the others were last told that the user types …
+	types   bool      // … and were not told since that this is over
 	meta    meta      // as tracked
 }
 
@@ -241,10 +242,14 @@ func (r *room) typing(ctx context.Context, s *edge.Socket, p edge.Payload) (*edg
 		return nil, edge.Refuse(`payload must be {"typing": true} or {"typing": false}`)
 	}
 	now := time.Now()
-	if !r.typed.IsZero() && now.Sub(r.typed) < typingEvery {
+	switch {
+	case *in.Typing && !r.typed.IsZero() && now.Sub(r.typed) < typingEvery,
+		!*in.Typing && !r.types:
 		return edge.OK(nil), nil
+	case *in.Typing:
+		r.typed = now
 	}
-	r.typed = now
+	r.types = *in.Typing
 	out := typing{Username: r.user, Typing: *in.Typing, TTL: typingTTL.Milliseconds()}
 	return done(s.BroadcastFrom(ctx, "typing", out))
 }
