@@ -118,13 +118,6 @@ func (l *ledger) enter(member int, seq uint64) {
 	l.members[member].last = seq
 }
 
-// resumeAt is what the member has received last.
-func (l *ledger) resumeAt(member int) uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.members[member].last
-}
-
 // skip says that a member joined again and did not ask for what it missed: it
 // goes on behind seq.
 func (l *ledger) skip(member int, seq uint64) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,11 +17,11 @@ import (
 // A member is one client in one room. It comes back by itself whenever its
 // connection is lost, resumes where it was, and tells the ledger what it gets.
 type member struct {
-	swarm *swarm
-	room  *ledger
+	swarm  *swarm
+	room   *ledger
 	index  int // in the room
 	number int // in the swarm
-	name  string
+	name   string
 
 	client  *client.Client
 	channel *client.Channel
@@ -53,6 +54,7 @@ type chatMsg struct {
 
 // start connects and joins, and tries until it succeeds or ctx ends.
 func (m *member) start(ctx context.Context) error {
+	var why error // the last one that is not ctx's end
 	for try := 1; ; try++ {
 		err := m.enter(ctx)
 		if err == nil {
@@ -60,14 +62,12 @@ func (m *member) start(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			return fmt.Errorf("%s: %w", m.name, cmp.Or(why, err))
 		}
+		why = err
 		m.swarm.tally.add(dialsFailed)
 		m.swarm.tally.because("first join: " + reasonOf(err))
-		select {
-		case <-ctx.Done():
-		case <-time.After(client.Reconnect(try)):
-		}
+		wait(ctx, client.Reconnect(try))
 	}
 }
 

@@ -43,10 +43,7 @@ func (m *member) publish(ctx context.Context, at time.Time) {
 			t.add(failures)
 			return
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		wait(ctx, pause)
 		t.add(retries)
 	}
 }

@@ -51,7 +51,8 @@ func serverURL(address string) (*url.URL, error) {
 	if u.Hostname() == "" {
 		return nil, fmt.Errorf("%q has no host", address)
 	}
-	if u.Path == "" || u.Path == "/" {
+	u.Path = strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), "/websocket")
+	if u.Path == "" {
 		u.Path = "/socket"
 	}
 	return u, nil

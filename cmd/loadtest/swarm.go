@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -23,7 +24,7 @@ type swarm struct {
 func newSwarm(cfg *config) *swarm {
 	s := &swarm{
 		cfg: cfg, run: fmt.Sprintf("%08x", rand.Uint32()), //nolint:gosec // a name, not a secret
-		servers: cfg.servers, found: &findings{},
+		servers: cfg.servers, tally: newTally(time.Now()), found: &findings{},
 	}
 	for r := range cfg.Rooms {
 		size := (cfg.Sockets - r + cfg.Rooms - 1) / cfg.Rooms
@@ -52,7 +53,7 @@ func (s *swarm) gather(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	late := time.AfterFunc(s.cfg.Patience, func() { cancel(errPatience) })
+	late := time.AfterFunc(s.cfg.Patience, func() { cancel(errors.New("--patience is over")) })
 	defer late.Stop()
 	wg.Wait()
 	close(errs)
@@ -78,7 +79,7 @@ func (s *swarm) talk(ctx, sending context.Context, out *sync.WaitGroup) {
 		wait(ctx, s.cfg.Duration)
 		return
 	}
-	order := rand.Perm(len(s.members))
+	order := rand.Perm(len(s.members)) //nolint:gosec // whose turn it is, is no secret
 	start, turn := time.Now(), 0
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -121,8 +122,8 @@ func (s *swarm) idle(order []int, turn *int) *member {
 }
 
 // settle waits until all is acknowledged and received, for cfg.Patience at most.
-func (s *swarm) settle(ctx context.Context, out *sync.WaitGroup) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
+func (s *swarm) settle(out *sync.WaitGroup) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Patience)
 	defer cancel()
 	sent := make(chan struct{})
 	go func() { // it ends, since the caller ends what is being sent

@@ -39,10 +39,10 @@ var counterNames = [counters]string{
 
 // A second of the run.
 type second struct {
-	connected          int // at its end
-	n                  [counters]int
-	live50, live99     time.Duration // from sending to receiving, without what came by resuming
-	acked50, acked99   time.Duration // from sending to the acknowledgement
+	connected        int // at its end
+	n                [counters]int
+	live50, live99   time.Duration // from sending to receiving, without what came by resuming
+	acked50, acked99 time.Duration // from sending to the acknowledgement
 }
 
 // A tally counts what happens, second by second. Its methods may be called
