@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -33,8 +34,8 @@ type member struct {
 	cursor uint64 // seq of the last message received
 	epoch  string // empty: the server keeps no history
 
-	connected bool         // used by OnState only
-	lost      atomic.Int64 // when it was last cut off, Unix nanoseconds; 0: it is not
+	connected, before bool         // used by OnState only: now, and ever
+	lost              atomic.Int64 // when it was last cut off, Unix nanoseconds; 0: it is not
 }
 
 // A page is a join's reply or a push of the event history.
@@ -133,8 +134,7 @@ func (m *member) enters(r client.Reply) {
 	m.epoch = p.Epoch
 	m.take(&p)
 	if !first {
-		lost := m.lost.Swap(0)
-		m.swarm.tally.back(time.Unix(0, lost))
+		m.swarm.tally.back(m.lost.Swap(0))
 	}
 }
 
@@ -182,15 +182,15 @@ func (m *member) state(s client.State) {
 	switch {
 	case s.Status == client.Connected:
 		t.connect(+1)
-		if m.lost.Load() != 0 {
+		if m.before {
 			t.add(reconnects)
 		}
-		m.connected = true
+		m.connected, m.before = true, true
 	case m.connected:
 		t.connect(-1)
 		m.connected = false
 		if s.Status == client.Reconnecting {
-			m.lost.Store(time.Now().UnixNano())
+			m.lost.CompareAndSwap(0, time.Now().UnixNano())
 			t.add(closeCounter(s.Err))
 			t.because("connection: " + reasonOf(s.Err))
 		}
@@ -202,7 +202,8 @@ func (m *member) state(s client.State) {
 
 // ends is told when the member is no longer in the room.
 func (m *member) ends(err error) {
-	if m.lost.CompareAndSwap(0, time.Now().UnixNano()) {
-		m.swarm.tally.because("channel: " + reasonOf(err)) // the connection is still there
+	if !errors.Is(err, client.ErrLost) { // else OnState is told as well
+		m.lost.CompareAndSwap(0, time.Now().UnixNano())
+		m.swarm.tally.because("channel: " + reasonOf(err))
 	}
 }
