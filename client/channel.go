@@ -123,9 +123,7 @@ func (ch *Channel) push(ctx context.Context, event string, payload any, noReply 
 // check reports what cannot be written.
 func (p *push) check() error {
 	probe := *p.message()
-	if !probe.Binary {
-		probe.Payload = nil // valid, and long perhaps
-	}
+	probe.Payload = nil // valid, and long perhaps
 	const longest = protocol.Ref(`"18446744073709551615"`)
 	probe.JoinRef, probe.Ref = longest, longest
 	if _, _, err := protocol.AppendClient(nil, protocol.V2, &probe); err != nil {

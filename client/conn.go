@@ -55,6 +55,7 @@ func (c *Client) disconnected(cn *conn, err error) bool {
 		p.finishLocked(result{err: c.lostLocked(p, err)})
 	}
 	c.conn = nil
+	c.state = State{Status: Reconnecting, Err: err} // wait tells, with the time
 	return true
 }
 
@@ -88,7 +89,7 @@ func (cn *conn) cause(err error) error {
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		err = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, cn.client.opts.MaxMessage)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = errors.New("server hung up")
+		err = errHungUp
 	}
 	_ = cn.ws.CloseNow() // it has ended
 	return fmt.Errorf("%w: %w", ErrLost, err)
@@ -150,7 +151,7 @@ func (c *Client) replyLocked(cn *conn, m *protocol.Message) {
 		return
 	}
 	p := c.pushes[m.Ref]
-	if p == nil {
+	if p == nil || p.noReply {
 		return
 	}
 	r := Reply{Status: m.Status, Payload: Payload{Bytes: m.Payload, Binary: m.Binary}}

@@ -60,6 +60,9 @@ func connectError(ctx context.Context, res *http.Response, err error) error {
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = request.Err
 	}
+	if errors.Is(err, io.EOF) {
+		err = errHungUp
+	}
 	return fmt.Errorf("client: connecting: %w", err)
 }
 
@@ -120,12 +123,12 @@ func (c *Client) reconnect(err error, try *int) *conn {
 func (c *Client) wait(err error, try int) bool {
 	delay := c.delay(err, try)
 	state := State{Status: Reconnecting, Err: err, Try: try, Next: time.Now().Add(delay)}
-	if !c.setState(state) {
-		return false
-	}
-	select { // who asked before knew nothing of this one
+	select { // who asked before it is told means another one
 	case <-c.now:
 	default:
+	}
+	if !c.setState(state) {
+		return false
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()

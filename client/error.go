@@ -59,6 +59,7 @@ var (
 	// ErrTooLarge reports a message of more than Options.MaxMessage.
 	ErrTooLarge = errors.New("server sent a message that is too large")
 
+	errHungUp    = errors.New("server hung up")
 	errHeartbeat = errors.New("heartbeat was not answered")
 )
 
@@ -84,7 +85,7 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	text := fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status))
+	text := strings.TrimSpace(fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status)))
 	if e.Status < 300 {
 		text = fmt.Sprintf("server answered %d and no websocket", e.Status)
 	}
