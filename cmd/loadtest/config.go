@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -138,11 +139,13 @@ func (c *config) check() (err error) {
 	return err
 }
 
-// versionLine is what --version prints. Its source is what the Go tool stamps.
+// Set by builds of releases and images: -ldflags "-X main.version=v1.2.3 -X main.commit=0123abcd".
+var version, commit string
+
 func versionLine() string {
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
 	}
-	return "aristochat loadtest " + version
+	return strings.TrimSpace("aristochat loadtest " + v + " " + commit)
 }

@@ -52,16 +52,20 @@ func reasonOf(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "hung up"
 	}
-	for next := err; next != nil; {
-		err = next
-		switch e := err.(type) { //nolint:errorlint // it walks down to the innermost
-		case interface{ Unwrap() error }:
-			next = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			next = e.Unwrap()[len(e.Unwrap())-1]
-		default:
-			next = nil
+	return innermost(err).Error()
+}
+
+// innermost returns what an error began with.
+func innermost(err error) error {
+	switch e := err.(type) { //nolint:errorlint // it unwraps by itself
+	case interface{ Unwrap() error }:
+		if next := e.Unwrap(); next != nil {
+			return innermost(next)
+		}
+	case interface{ Unwrap() []error }:
+		if all := e.Unwrap(); len(all) > 0 {
+			return innermost(all[len(all)-1])
 		}
 	}
-	return err.Error()
+	return err
 }
