@@ -32,6 +32,7 @@ type report struct {
 	Curve    []int          `json:"reconnects"` // of each second
 	Broken   map[kind]int   `json:"broken"`
 	Examples []finding      `json:"examples,omitempty"`
+	Verdict  string         `json:"verdict"`
 }
 
 func newReport(s *swarm, talked time.Duration) *report {
@@ -51,6 +52,10 @@ func newReport(s *swarm, talked time.Duration) *report {
 	r.Live, r.Resumed, r.Acked, r.Away = t.all.live.summary(), t.all.resumed.summary(), t.all.acked.summary(), t.all.away.summary()
 	r.Waves = wavesOf(r.Curve)
 	r.Broken, r.Examples = s.found.all()
+	r.Verdict = "promises were kept"
+	if err := r.verdict(s.cfg); err != nil {
+		r.Verdict = err.Error()
+	}
 	return r
 }
 
@@ -132,6 +137,7 @@ func (r *report) String() string {
 	for _, f := range r.Examples {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
+	line("verdict", "%s", r.Verdict)
 	return b.String()
 }
 
