@@ -90,6 +90,7 @@ again() { # SIGNAL NAME...
   done
 }
 
+# shellcheck disable=SC2317 # the trap calls it
 end() {
   local f
   for f in *.pid; do kill "$(<"$f")" 2>/dev/null || true; done
