@@ -58,7 +58,7 @@ network=$(docker inspect -f '{{range $name, $_ := .NetworkSettings.Networks}}{{$
 docker run --detach --name aristochat-loadtest --network "$network" --read-only --cap-drop ALL --ulimit nofile=65536 \
   aristochat/loadtest:dev --server=lb:4000 --duration=24h --timeline=- "${flags[@]}" >/dev/null
 trap 'docker rm -f aristochat-loadtest >/dev/null' EXIT
-until docker logs aristochat-loadtest 2>&1 | grep -q 'all have joined'; do
+until [[ $(docker logs aristochat-loadtest 2>&1) = *'all have joined'* ]]; do
   [[ $(docker inspect -f '{{.State.Running}}' aristochat-loadtest) = true ]] || { docker logs aristochat-loadtest; exit 1; }
   sleep 1
 done

@@ -30,7 +30,7 @@ peace() { sleep "${PAUSE:-20}"; }
 # A deployment counts as rolled out when the new pods are there. The clients of
 # the old ones are still on the move.
 gone() {
-  while k get pods -l app="$1" -o jsonpath='{.items[*].metadata.deletionTimestamp}' | grep -q .; do sleep 1; done
+  while [[ -n $(k get pods -l app="$1" -o jsonpath='{.items[*].metadata.deletionTimestamp}') ]]; do sleep 1; done
 }
 
 restart() { # KIND/NAME APP
@@ -43,7 +43,7 @@ restart() { # KIND/NAME APP
 
 killed() { # KIND/NAME APP
   local pod
-  pod=$(k get pods -l app="$2" -o name | head -n 1)
+  pod=pod/$(k get pods -l app="$2" -o jsonpath='{.items[0].metadata.name}')
   say "deleting $pod with grace period 0"
   k delete "$pod" --grace-period=0 --force >/dev/null 2>&1
   sleep 2 # until the controller has seen it
