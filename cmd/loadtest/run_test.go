@@ -217,6 +217,19 @@ func checkTimeline(t *testing.T, name string, r *report) {
 	}
 }
 
+// Who was away for more than a page gets the rest in pushes.
+func TestAwayForLong(t *testing.T) {
+	t.Parallel()
+	ns := newNATS(t)
+	a, b := startEdge(t, ns, "127.0.0.1:0", true), startEdge(t, ns, "127.0.0.1:0", true)
+	r := load50(t, a, b, "--rooms=1", "--rate=1000", "--size=10")
+	a.stop()
+	r.await("50 connected")
+	if got, err := r.end(); err != nil {
+		t.Errorf("ended with %v\n%v", err, got)
+	}
+}
+
 // Clients that do not ask for what they missed are owed nothing of it.
 func TestNoResume(t *testing.T) {
 	t.Parallel()
