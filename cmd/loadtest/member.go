@@ -31,11 +31,11 @@ type member struct {
 	// Used by the channel's callbacks only, which the client calls one at a
 	// time, and evaluates the join params among them.
 	joined bool
-	cursor uint64 // seq of the last message received
-	epoch  string // empty: the server keeps no history
+	cursor uint64    // seq of the last message received
+	epoch  string    // empty: the server keeps no history
+	lost   time.Time // when it was cut off; zero: it is in the room
 
-	connected, before bool         // used by OnState only: now, and ever
-	lost              atomic.Int64 // when it was last cut off, Unix nanoseconds; 0: it is not
+	connected, before bool // used by OnState only: now, and ever
 }
 
 // A page is a join's reply or a push of the event history.
@@ -134,7 +134,8 @@ func (m *member) enters(r client.Reply) {
 	m.epoch = p.Epoch
 	m.take(&p)
 	if !first {
-		m.swarm.tally.back(m.lost.Swap(0))
+		m.swarm.tally.back(m.lost)
+		m.lost = time.Time{}
 	}
 }
 
@@ -190,7 +191,6 @@ func (m *member) state(s client.State) {
 		t.connect(-1)
 		m.connected = false
 		if s.Status == client.Reconnecting {
-			m.lost.CompareAndSwap(0, time.Now().UnixNano())
 			t.add(closeCounter(s.Err))
 			t.because("connection: " + reasonOf(s.Err))
 		}
@@ -202,8 +202,10 @@ func (m *member) state(s client.State) {
 
 // ends is told when the member is no longer in the room.
 func (m *member) ends(err error) {
+	if m.lost.IsZero() {
+		m.lost = time.Now()
+	}
 	if !errors.Is(err, client.ErrLost) { // else OnState is told as well
-		m.lost.CompareAndSwap(0, time.Now().UnixNano())
 		m.swarm.tally.because("channel: " + reasonOf(err))
 	}
 }

@@ -139,16 +139,14 @@ func (t *tally) acknowledged(at time.Time) {
 	t.all.acked.record(now.Sub(at))
 }
 
-// back counts a member that is in its room again, and was cut off at a time, in
-// Unix nanoseconds; 0 if it does not know.
-func (t *tally) back(lost int64) {
+// back counts a member that is in its room again, after it was cut off at a
+// time.
+func (t *tally) back(lost time.Time) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rowLocked(now).n[rejoins]++
-	if lost != 0 {
-		t.all.away.record(now.Sub(time.Unix(0, lost)))
-	}
+	t.all.away.record(now.Sub(lost))
 }
 
 // totals returns all counts so far, and how many are connected.
