@@ -73,7 +73,8 @@ steps <"${2:-/dev/null}" | awk -F, '
       px = x(at[i])
       rule(px, top, px, top + high, "#f59e0b")
       rule(px, low, px, low + deep, "#f59e0b")
-      text(px + 2, top + high + 14 + 11 * ((shown - 1) % 4), what[i], "font-size=\"9\" fill=\"#b45309\"")
+      near = px > left + 0.75 * width # the right edge
+      text(near ? px - 2 : px + 2, top + high + 14 + 11 * ((shown - 1) % 4), what[i], "font-size=\"9\" fill=\"#b45309\"" (near ? " text-anchor=\"end\"" : ""))
     }
     wide = width / span
     printf "<g fill=\"%s\">\n", blue
