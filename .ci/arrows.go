@@ -24,9 +24,12 @@ const anything = "*"
 var rows = []row{
 	{"protocol", nil},
 	{"edge", edge},
+	{"edge/histogram", nil},
+	{"edge/fleet", edge},
 	{"edge/presence", edge},
 	{"edge/rooms", slices.Concat(edge, []string{"edge/presence"})},
 	{"edge/backbone", slices.Concat(edge, nats)},
+	{"edge/metrics", slices.Concat(edge, nats, prometheus, []string{"edge/backbone", "edge/presence"})},
 	{"embedded", slices.Concat(nats, natsServer)},
 	{"client", []string{"protocol", "github.com/coder/websocket", "golang.org/x"}},
 	{"conformance", edge},
@@ -39,12 +42,23 @@ var rows = []row{
 }
 
 var (
-	edge = []string{"edge", "protocol", "github.com/coder/websocket", "golang.org/x"}
+	edge = []string{
+		"edge", "edge/histogram", "protocol", "github.com/coder/websocket", "golang.org/x",
+		"go.opentelemetry.io/otel", // its API, not the SDK
+		// what that needs itself
+		"github.com/cespare/xxhash/v2",
+	}
 
 	nats = []string{
 		"github.com/nats-io/nats.go",
 		// what it needs itself
 		"github.com/nats-io/nkeys", "github.com/nats-io/nuid", "github.com/klauspost/compress", "golang.org/x",
+	}
+	prometheus = []string{
+		"github.com/prometheus/client_golang", "github.com/prometheus/client_model",
+		// what it needs itself
+		"github.com/prometheus/common", "github.com/prometheus/procfs", "github.com/beorn7/perks", "github.com/cespare/xxhash/v2",
+		"github.com/munnerz/goautoneg", "google.golang.org/protobuf", "go.yaml.in/yaml/v2",
 	}
 	natsServer = []string{
 		"github.com/nats-io/nats-server/v2",

@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 
@@ -35,9 +36,7 @@ func address(rawURL string, params url.Values) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("client: address %q: %w", rawURL, err)
 	}
-	for name, values := range params {
-		query[name] = values
-	}
+	maps.Copy(query, params)
 	query.Set("vsn", protocol.V2.String())
 	u.RawQuery, u.Fragment, u.RawFragment = query.Encode(), "", ""
 	return u.String(), nil

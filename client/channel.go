@@ -13,12 +13,14 @@ import (
 //
 // Callbacks of a channel are called one at a time, in the order of what the
 // server sent; those of different channels run concurrently. They may take
-// their time: the connection goes on meanwhile, and what comes is kept for them
-// (see Options.BacklogBytes). Set them before Join.
+// their time, and push with [Message.Context]: the connection goes on meanwhile,
+// and what comes is kept for them (see Options.BacklogBytes). Set them before
+// Join.
 type Channel struct {
 	client *Client
 	topic  string
 	params any
+	ctx    context.Context // of its callbacks
 
 	// Guarded by Client.mu.
 	on      map[string][]func(Message)
@@ -36,6 +38,9 @@ type Channel struct {
 	timer   *time.Timer  // for the next attempt, or for the answer to this one
 	waiting []*push      // for the channel to be joined
 }
+
+// callbackOf is the key of the channel in the context of its callbacks.
+type callbackOf struct{}
 
 // A phase is what a channel is in.
 type phase uint8
@@ -68,7 +73,7 @@ func (ch *Channel) OnJoin(f func(Reply)) {
 }
 
 // OnError calls f when a channel that was joined is no more, or could not be
-// joined again. The client goes on trying. The error wraps [ErrLost],
+// joined again. The client goes on trying when f has returned. The error wraps [ErrLost],
 // [ErrCrashed], [ErrBehind] or [ErrTimeout], or is a [*ReplyError].
 func (ch *Channel) OnError(f func(error)) {
 	ch.client.mu.Lock()
@@ -76,8 +81,8 @@ func (ch *Channel) OnError(f func(error)) {
 	ch.onError = append(ch.onError, f)
 }
 
-// OnClose calls f when a channel that was joined has ended for good: with
-// [ErrEnded], [ErrLeft] or [ErrClosed]. It may be joined again.
+// OnClose calls f when a channel that was joined, or was to be, has ended for
+// good: with [ErrEnded], [ErrLeft] or [ErrClosed]. It may be joined again.
 func (ch *Channel) OnClose(f func(error)) {
 	ch.client.mu.Lock()
 	defer ch.client.mu.Unlock()
@@ -114,7 +119,7 @@ func (ch *Channel) push(ctx context.Context, event string, payload any, noReply 
 	}
 	ctx, cancel := ch.client.bound(ctx)
 	defer cancel()
-	if err := ch.submit(p); err != nil {
+	if err := ch.submit(ctx, p); err != nil {
 		return Reply{}, err
 	}
 	return ch.client.await(ctx, p)
@@ -133,7 +138,7 @@ func (p *push) check() error {
 }
 
 // submit sends p, or has it wait for the channel.
-func (ch *Channel) submit(p *push) error {
+func (ch *Channel) submit(ctx context.Context, p *push) error {
 	c := ch.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,6 +147,8 @@ func (ch *Channel) submit(p *push) error {
 		return fmt.Errorf("client: %s on %q: %w", p.event, ch.topic, ErrClosed)
 	case ch.phase == idle:
 		return fmt.Errorf("client: %s on %q: %w", p.event, ch.topic, ErrNotJoined)
+	case ch.phase == wanted && ctx.Value(callbackOf{}) == ch:
+		return fmt.Errorf("client: %s on %q was not sent: %w", p.event, ch.topic, ErrRejoining)
 	}
 	if err := c.holdLocked(p); err != nil {
 		return err

@@ -69,11 +69,13 @@ func Dial(ctx context.Context, rawURL string, o *Options) (*Client, error) {
 // Channel returns a channel on topic that is not joined yet.
 //
 // The join params are any value that [Channel.Push] takes as a payload, or a
-// func() any that returns one: it is called for each join, the first and those
-// after a lost connection, and only when the channel's callbacks are done with
-// all events that came before.
+// func() any that returns one. It is called for each join: by Join, and after a
+// loss as the channel's callbacks are, when they are done with all events that
+// came before. So what callbacks note it can use.
 func (c *Client) Channel(topic string, params any) *Channel {
-	return &Channel{client: c, topic: topic, params: params}
+	ch := &Channel{client: c, topic: topic, params: params}
+	ch.ctx = context.WithValue(c.closing, callbackOf{}, ch)
+	return ch
 }
 
 // A Status tells what a client is doing.

@@ -51,7 +51,7 @@ func (c *Client) disconnected(cn *conn, err error) bool {
 	for _, ch := range c.channels {
 		ch.disconnectedLocked(err)
 	}
-	for _, p := range c.pushes { // leaves, whose channels are gone
+	for _, p := range c.pushes { // of channels that were left
 		p.finishLocked(result{err: c.lostLocked(p, err)})
 	}
 	c.conn = nil

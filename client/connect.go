@@ -30,7 +30,7 @@ func (c *Client) connect(ctx context.Context) (*conn, error) {
 			return nil, fmt.Errorf("client: asking for a token: %w", err)
 		}
 	}
-	ws, res, err := websocket.Dial(ctx, c.address, &websocket.DialOptions{
+	ws, res, err := websocket.Dial(ctx, c.address, &websocket.DialOptions{ //nolint:bodyclose // says its documentation
 		HTTPClient:   c.opts.HTTPClient,
 		HTTPHeader:   c.opts.Header,
 		Subprotocols: subprotocols(token),

@@ -19,5 +19,8 @@
 //
 // Callbacks of a channel run one at a time, in the order of what the server
 // sent. They may block, push and wait for the reply, and call any method. No
-// lock is held while they run.
+// lock is held while they run. One that panics ends the program.
+//
+// An idle client has one goroutine and holds 19 KB. docs/client.md says what
+// happens upon each fault, and what things cost.
 package client

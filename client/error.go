@@ -27,6 +27,11 @@ var (
 	// was not called, or failed, or the channel was left or closed.
 	ErrNotJoined = errors.New("channel not joined")
 
+	// ErrRejoining reports a push from a callback, with the callback's
+	// context, on a channel that is lost and will be joined again when its
+	// callbacks are done. Nothing was sent.
+	ErrRejoining = errors.New("channel is joined again after this callback")
+
 	// ErrJoined reports a second join of a topic on the same client.
 	ErrJoined = errors.New("topic already joined")
 

@@ -165,7 +165,9 @@ func (ch *Channel) joinedLocked(joinRef protocol.Ref, reply Reply) {
 	ch.stopTimerLocked()
 	ch.phase, ch.joinRef, ch.tries = present, joinRef, 0
 	for _, f := range ch.onJoin {
-		ch.callLocked(func() { f(reply) })
+		told := reply
+		told.ctx = ch.ctx
+		ch.callLocked(func() { f(told) })
 	}
 	if first := ch.first; first != nil {
 		ch.first = nil
@@ -238,7 +240,9 @@ func (ch *Channel) retractLocked() {
 func (ch *Channel) sayLeaveLocked(p *push, joinRef protocol.Ref) {
 	c := ch.client
 	p.joinRef, p.ref = joinRef, c.nextRefLocked()
-	c.expectLocked(p)
+	if p.done != nil {
+		c.expectLocked(p)
+	}
 	c.conn.writeLocked(p)
 }
 

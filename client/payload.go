@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,12 +34,29 @@ type Message struct {
 	Topic string
 	Event string
 	Payload
+	ctx context.Context
 }
+
+// Context is for what a callback does with the channel. It ends with the client.
+// A [Channel.Push] with it fails with [ErrRejoining] where it would wait for a
+// channel that is joined again only after the callback.
+func (m Message) Context() context.Context { return orBackground(m.ctx) }
 
 // A Reply is the server's answer to a join or a push.
 type Reply struct {
 	Status string // "ok", or what stands in a [ReplyError]
 	Payload
+	ctx context.Context
+}
+
+// Context is that of [Message.Context], in a callback of OnJoin.
+func (r Reply) Context() context.Context { return orBackground(r.ctx) }
+
+func orBackground(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
 }
 
 // payloadOf turns what a caller passes into a payload: a Payload or

@@ -15,7 +15,8 @@ import (
 //
 // It follows phoenix.js (presence.js): after each join diffs wait for the
 // state, and who was there before a lost connection and still is appears
-// neither to leave nor to join. On a server without presence it stays empty.
+// neither to leave nor to join. Unlike phoenix.js it does not tell again of a
+// meta that it knows. On a server without presence the list stays empty.
 type Presence struct {
 	channel *Channel
 	do      PresenceHandlers
@@ -186,7 +187,8 @@ func (p *Presence) apply(diff presenceDiff) {
 		now := joined
 		now.Metas = slices.Concat(without(before.Metas, joined.Metas), joined.Metas)
 		p.set(key, now)
-		if p.do.Join != nil {
+		joined.Metas = without(joined.Metas, before.Metas)
+		if p.do.Join != nil && len(joined.Metas) > 0 {
 			p.do.Join(key, before, joined)
 		}
 	}

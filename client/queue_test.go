@@ -19,12 +19,12 @@ import (
 func TestPushFromCallback(t *testing.T) {
 	ch := dial(t, startLobby(t), nil).Channel("lobby:a", nil)
 	answered := make(chan string, 10)
-	ch.OnJoin(func(client.Reply) {
-		r, err := ch.Push(context.Background(), "echo", object{"from": "OnJoin"})
+	ch.OnJoin(func(joined client.Reply) {
+		r, err := ch.Push(joined.Context(), "echo", object{"from": "OnJoin"})
 		answered <- fmt.Sprint(string(r.Bytes), err)
 	})
-	ch.On("shout", func(client.Message) {
-		r, err := ch.Push(context.Background(), "echo", object{"from": "On"})
+	ch.On("shout", func(m client.Message) {
+		r, err := ch.Push(m.Context(), "echo", object{"from": "On"})
 		answered <- fmt.Sprint(string(r.Bytes), err)
 	})
 	join(t, ch)
@@ -34,6 +34,42 @@ func TestPushFromCallback(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+}
+
+// A callback that answers what it hears does not keep its channel from being
+// joined again: it is told at once that the answer was not sent.
+func TestPushFromCallbackWhileLost(t *testing.T) {
+	var life atomic.Int32
+	lost := make(chan struct{})
+	url := startPeer(t, func(p *peer) {
+		f, _ := p.read()
+		p.reply(f, "ok", `{}`)
+		if life.Add(1) == 1 {
+			for range 5 {
+				p.event(f, "e", `{}`)
+			}
+			return
+		}
+		p.obey(func(f frame) bool { p.reply(f, "ok", `{}`); return true })
+	})
+	tell, told := states()
+	ch := dial(t, url, &client.Options{OnState: tell}).Channel("t", func() any { return nil })
+	errs := make(chan error, 10)
+	ch.On("e", func(m client.Message) {
+		<-lost
+		_, err := ch.Push(m.Context(), "answer", nil)
+		errs <- err
+	})
+	join(t, ch)
+	until(t, told, client.Reconnecting)
+	until(t, told, client.Connected)
+	close(lost)
+	for range 5 {
+		if err := await(t, "a callback", errs); !errors.Is(err, client.ErrRejoining) || errors.Is(err, client.ErrUnknown) {
+			t.Errorf("got %v, want ErrRejoining", err)
+		}
+	}
+	push(t, ch, "from elsewhere", nil) // waits
 }
 
 // A callback that blocks holds up neither the replies nor other channels, and
@@ -126,7 +162,8 @@ func TestParamsAfterCallbacks(t *testing.T) {
 		p.read()
 	})
 	var seen atomic.Int32
-	ch := dial(t, url, nil).Channel("t", func() any { return object{"seen": seen.Load()} })
+	ch := dial(t, url, &client.Options{ReconnectAfter: func(int) time.Duration { return 0 }}).
+		Channel("t", func() any { return object{"seen": seen.Load()} })
 	ch.On("e", func(client.Message) {
 		time.Sleep(time.Millisecond) // the connection is back before all are done
 		seen.Add(1)
@@ -347,6 +384,70 @@ func TestCloseSilent(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 	noGoroutines(t)
+}
+
+// What came before the server ended the channel is told before that it did.
+func TestEndsInOrder(t *testing.T) {
+	url := startPeer(t, func(p *peer) {
+		p.obey(func(f frame) bool {
+			for range 50 {
+				p.event(f, "e", `{}`)
+			}
+			p.event(f, "phx_close", `{}`)
+			return true
+		})
+	})
+	ch := dial(t, url, nil).Channel("t", nil)
+	heard := 0
+	closed := make(chan int, 1)
+	ch.On("e", func(client.Message) {
+		time.Sleep(100 * time.Microsecond) // so that some wait
+		heard++
+	})
+	ch.OnClose(func(error) { closed <- heard })
+	join(t, ch)
+	if err := ch.Send(t.Context(), "end", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := await(t, "OnClose", closed); n != 50 {
+		t.Errorf("OnClose came after %d of 50 events", n)
+	}
+}
+
+// A push that is under way when its channel is left is answered all the same.
+func TestLeaveDuringPush(t *testing.T) {
+	got := make(chan bool)
+	url := startPeer(t, func(p *peer) {
+		var held frame
+		for {
+			f, ok := p.read()
+			switch {
+			case !ok:
+				return
+			case f.event == "phx_leave":
+				p.reply(held, "ok", `{"held":true}`)
+			case f.event == "hold":
+				held = f
+				close(got)
+				continue
+			}
+			p.reply(f, "ok", `{}`)
+		}
+	})
+	ch := dial(t, url, nil).Channel("t", nil)
+	join(t, ch)
+	answered := make(chan string, 1)
+	go func() {
+		r, err := ch.Push(t.Context(), "hold", nil)
+		answered <- fmt.Sprint(string(r.Bytes), err)
+	}()
+	await(t, "the server has it", got)
+	if err := ch.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := await(t, "a reply", answered), `{"held":true}<nil>`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 }
 
 // Close ends what is under way: a wait for the next attempt, joins, pushes.

@@ -49,7 +49,7 @@ func (ch *Channel) eventLocked(m *protocol.Message) {
 		ch.behindLocked()
 		return
 	}
-	msg := Message{Topic: m.Topic, Event: m.Event, Payload: Payload{Bytes: m.Payload, Binary: m.Binary}}
+	msg := Message{Topic: m.Topic, Event: m.Event, Payload: Payload{Bytes: m.Payload, Binary: m.Binary}, ctx: ch.ctx}
 	ch.inbox.putLocked(c, task{size: size, run: func() {
 		for _, f := range callbacks {
 			f(msg)
@@ -151,7 +151,9 @@ func (ch *Channel) endLocked(err error) {
 		first.done <- result{err: err}
 	}
 	ch.forgetLocked(err)
-	ch.inbox.clearLocked()
+	if err != ErrEnded { //nolint:errorlint // it is that very value: what came before is still to be told
+		ch.inbox.clearLocked()
+	}
 	for _, f := range ch.onClose {
 		ch.callLocked(func() { f(err) })
 	}
@@ -169,7 +171,9 @@ func (ch *Channel) forgetLocked(err error) {
 	for _, p := range waiting {
 		p.finishLocked(result{err: c.lostLocked(p, err)})
 	}
-	ch.failPushesLocked(err)
+	if err != ErrLeft { //nolint:errorlint // that very value: what is before the leave will be answered
+		ch.failPushesLocked(err)
+	}
 }
 
 func (ch *Channel) errorLocked(err error) {

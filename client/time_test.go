@@ -19,15 +19,17 @@ import (
 // A pipeNet is a network of pipes, whose time synctest knows.
 type pipeNet struct {
 	conns chan net.Conn
+	ended chan struct{}
 	http  *http.Client
 }
 
 func (n *pipeNet) Accept() (net.Conn, error) {
-	c, ok := <-n.conns
-	if !ok {
+	select {
+	case c := <-n.conns:
+		return c, nil
+	case <-n.ended:
 		return nil, net.ErrClosed
 	}
-	return c, nil
 }
 
 func (n *pipeNet) Close() error   { return nil }
@@ -35,12 +37,14 @@ func (n *pipeNet) Addr() net.Addr { return &net.UnixAddr{} }
 
 // onPipes serves h on a network of pipes, in a bubble.
 func onPipes(t *testing.T, h http.Handler) *pipeNet {
-	n := &pipeNet{conns: make(chan net.Conn)}
+	n := &pipeNet{conns: make(chan net.Conn), ended: make(chan struct{})}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		select {
 		case n.conns <- theirs:
 			return ours, nil
+		case <-n.ended:
+			return nil, net.ErrClosed
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -49,7 +53,7 @@ func onPipes(t *testing.T, h http.Handler) *pipeNet {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	go srv.Serve(n)
 	t.Cleanup(func() {
-		close(n.conns)
+		close(n.ended)
 		transport.CloseIdleConnections()
 		srv.Close()
 	})
@@ -112,10 +116,10 @@ func TestReconnectSteps(t *testing.T) {
 		tell, told := states()
 		c := n.dial(t, client.Options{OnState: tell})
 		defer c.Close()
-		steps := []time.Duration{10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000, 5000, 5000}
+		steps := []int64{10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000, 5000, 5000}
 		for i, most := range steps {
 			s := until(t, told, client.Reconnecting)
-			if wait := time.Until(s.Next); s.Try != i+1 || wait < 0 || wait > most*time.Millisecond {
+			if wait := time.Until(s.Next); s.Try != i+1 || wait < 0 || wait > time.Duration(most)*time.Millisecond {
 				t.Errorf("try %d after %v, want number %d within %v ms", s.Try, wait, i+1, most)
 			}
 			if s = until(t, told, client.Reconnecting); !s.Next.IsZero() || s.Try != i+1 {
@@ -250,7 +254,7 @@ func TestNoStorm(t *testing.T) {
 // steps of phoenix.js.
 func TestRejoinSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		steps := []time.Duration{1, 2, 5, 10, 10}
+		steps := []int64{1, 2, 5, 10, 10}
 		type event struct {
 			at   time.Time
 			name string
@@ -265,18 +269,19 @@ func TestRejoinSteps(t *testing.T) {
 					return
 				}
 				events <- event{time.Now(), f.event, f.joinRef}
-				switch {
-				case f.event == "phx_leave":
+				switch f.event {
+				case "phx_leave":
 					p.reply(f, "ok", `{}`)
-				case f.event == "phx_join":
-					switch joins++; {
-					case joins == 1:
+				case "phx_join":
+					joins++
+					switch joins {
+					case 1:
 						p.reply(f, "ok", `{}`)
 						time.Sleep(time.Second)
 						p.event(f, "phx_error", `{"reason":"channel_crash"}`)
-					case joins == 2, joins == 3:
+					case 2, 3:
 						p.reply(f, "error", `{"reason":"not now"}`)
-					case joins == 4, joins == 5: // no answer
+					case 4, 5: // no answer
 					default:
 						p.reply(f, "ok", `{}`)
 					}
@@ -317,7 +322,7 @@ func TestRejoinSteps(t *testing.T) {
 				}
 			}
 			e := <-events
-			if wait := e.at.Sub(lost); e.name != "phx_join" || refs[e.ref] || wait < 0 || wait > most*time.Second {
+			if wait := e.at.Sub(lost); e.name != "phx_join" || refs[e.ref] || wait < 0 || wait > time.Duration(most)*time.Second {
 				t.Errorf("after the failure number %d came %+v after %v, want a join with a new ref within %d s", i+1, e, wait, most)
 			}
 			refs[e.ref] = true

@@ -20,6 +20,9 @@ type Event struct {
 	Name    string
 	Payload []byte // one JSON value; any bytes if Binary
 	Binary  bool
+	// Trace is the traceparent (W3C Trace Context) of the span that published
+	// it; empty if that is not recorded, or not valid.
+	Trace string
 }
 
 // A Delivery is an event that came over the backbone.

@@ -429,7 +429,7 @@ func TestJoinRate(t *testing.T) {
 	if d := time.Since(start); d < 4*time.Second/20 {
 		t.Errorf("six joins took %v", d)
 	}
-	if n := e.Stats().DelayedJoins; n == 0 || n > 4 {
+	if n := e.Stats().Limits["join_rate"]; n == 0 || n > 4 {
 		t.Errorf("%d joins were delayed, want 4, or fewer on a slow machine", n)
 	}
 }

@@ -29,6 +29,7 @@ type conn struct {
 	cancel context.CancelFunc
 	slowed atomic.Bool // whether it is closed since its client does not read
 	paid   int64       // up to when the rate of joins is used up; of runJoins alone
+	cut    atomic.Bool // whether it is cut off since its client does not leave
 
 	mu       sync.Mutex         // guards what follows
 	channels map[string]*Socket // by topic
@@ -59,8 +60,9 @@ type transport interface {
 	// wait returns when nothing is queued, or after the time-out.
 	wait(timeout time.Duration)
 	// inspect is called now and then, in place of timers: it ends the
-	// connection if it is time for that.
-	inspect(now int64)
+	// connection if it is time for that. It says for how long the oldest
+	// frame has waited, if that is known, and how many bytes are queued.
+	inspect(now int64) (oldest int64, bytes int)
 }
 
 // Bounds on what may wait for the handlers of one connection. Beyond the first
@@ -78,6 +80,19 @@ func (c *conn) init(srv *Server, t transport, v protocol.Version, session Sessio
 	c.serial = srv.serials.Add(1)
 	// A request's context would end with its handler.
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+}
+
+// connected notes that the client is there.
+func (c *conn) connected(transport string) {
+	c.srv.stats.handshakes[handshakeOK].Add(1)
+	c.srv.log.Info("connected", c.attrs("transport", transport, "version", int(c.version))...)
+}
+
+// left is stopChannels for a client that has gone by itself.
+func (c *conn) left() {
+	if c.stopChannels(ErrClosed) {
+		c.srv.log.Info("client left", c.attrs()...)
+	}
 }
 
 // decode reads a frame. Version 1 takes a binary frame for text.
@@ -106,7 +121,11 @@ func sizeOf(m *protocol.Message) int {
 func (c *conn) end(code websocket.StatusCode, reason error) {
 	c.transport.close(code) // first: what channels say at their end does not count any more
 	if c.stopChannels(reason) {
-		c.srv.log.Info("closing connection", c.attrs("code", int(code), "reason", reason.Error())...)
+		level := slog.LevelInfo
+		if errors.Is(reason, ErrDraining) { // a drain has lines of its own
+			level = slog.LevelDebug
+		}
+		c.srv.log.Log(c.ctx, level, "closing connection", c.attrs("code", int(code), "reason", reason.Error())...)
 	}
 }
 
@@ -119,6 +138,7 @@ func (c *conn) stopChannels(reason error) bool {
 		return false
 	}
 	c.ended = reason
+	c.srv.stats.ended[endReason(reason)].Add(1)
 	channels := c.channels
 	c.channels = nil
 	c.joins = nil
@@ -186,6 +206,7 @@ func (c *conn) waitForInbox(done <-chan struct{}) (waited bool) {
 		resume := make(chan struct{})
 		c.resume = resume
 		c.mu.Unlock()
+		c.srv.stats.limits[limitInbox].Add(1)
 		waited = true
 		select {
 		case <-resume:
@@ -206,7 +227,7 @@ func (c *conn) took(n int) {
 	}
 	c.mu.Unlock()
 	if flooded {
-		c.slow("handlers cannot keep up with broadcasts")
+		c.slow(slowInbox)
 	}
 }
 
@@ -230,22 +251,34 @@ func (c *conn) push(m *protocol.Message) error {
 // send queues a frame; a client that does not read fast enough is closed.
 func (c *conn) send(f frame, now int64) {
 	if !c.transport.send(f, now) {
-		c.slow("too many bytes queued")
+		c.srv.stats.dropped[dropSlow].Add(uint64(f.messages()))
+		c.slow(slowBytes)
 	}
 }
 
 // slow ends a connection whose client does not read.
-func (c *conn) slow(what string) {
+func (c *conn) slow(why int) {
 	if c.isEnded() || !c.slowed.CompareAndSwap(false, true) {
 		return
 	}
-	c.srv.stats.slowClients.Add(1)
-	c.srv.log.Warn("closing slow client", c.attrs("what", what)...)
+	c.srv.stats.slow[why].Add(1)
+	c.srv.log.Warn("closing slow client", c.attrs("reason", slowTexts[why])...)
 	c.transport.discard(websocket.StatusTryAgainLater)
 	// Its channels' locks may be held by whoever called send.
 	go c.stopChannels(errSlow)
 }
 
 func (c *conn) attrs(more ...any) []any {
-	return append([]any{slog.Uint64("socket", c.serial), slog.String("id", c.session.ID)}, more...)
+	return append([]any{slog.Uint64("socket", c.serial), slog.String("user", c.session.ID)}, more...)
+}
+
+// maxLogged bounds what a log line repeats of what a stranger chose, in bytes.
+const maxLogged = 200
+
+// cut returns what a log line may repeat of s.
+func cut(s string) string {
+	if len(s) <= maxLogged {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxLogged], "") + "…"
 }

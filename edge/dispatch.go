@@ -78,7 +78,7 @@ func (c *conn) paceJoin() {
 	if wait <= 0 {
 		return
 	}
-	c.srv.stats.delayedJoins.Add(1)
+	c.srv.stats.limits[limitJoinRate].Add(1)
 	c.srv.log.Debug("delaying join", c.attrs("by", wait)...)
 	time.Sleep(wait) // at most each, since joins come here one by one
 }
@@ -127,7 +127,7 @@ var (
 	unmatchedTopic  = []byte(`{"reason":"unmatched topic"}`)
 	tooManyChannels = []byte(`{"reason":"too many channels joined"}`)
 	topicTooLong    = []byte(`{"reason":"topic too long"}`)
-	joinCrashed     = []byte(`{"reason":"join crashed"}`)
+	crashedJoin     = []byte(`{"reason":"join crashed"}`)
 )
 
 // answer replies on behalf of the socket itself. A reply that cannot be
@@ -142,7 +142,7 @@ func (c *conn) answerPayload(m *protocol.Message, joinRef protocol.Ref, status s
 		Event: protocol.EventReply, Status: status, Payload: p.Bytes, Binary: p.Binary,
 	})
 	if err != nil {
-		c.end(websocket.StatusInternalError, fmt.Errorf("answering %s: %w", m.Event, err))
+		c.end(websocket.StatusInternalError, fmt.Errorf("answering %s: %w", cut(m.Event), err))
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	finBit  = 0x80
 	rsv1Bit = 0x40 // the message is compressed
 
+	controlBit = 0x8 // of an opcode
+
 	maxHeader = 10 // of an unmasked frame
 )
 
@@ -35,6 +37,14 @@ func (f frame) message() (payload []byte, isBinary bool) {
 		header = 10
 	}
 	return f[header:], f[0]&0xf == opBinary
+}
+
+// messages returns 1, or 0 if it is a control frame.
+func (f frame) messages() int {
+	if f[0]&controlBit != 0 {
+		return 0
+	}
+	return 1
 }
 
 // frameOf encodes m as one frame.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aristochat/aristochat/protocol"
 )
 
@@ -60,6 +62,7 @@ func samePath(a, b string) bool {
 // protocol) with Phoenix's answers.
 func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
+		srv.refused(handshakeBadRequest, "method is not GET")
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -69,27 +72,33 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !srv.originAllowed(r) {
-		srv.log.Info("refusing origin", "origin", r.Header.Get("Origin"))
+		srv.refuseOrigin(r)
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	if srv.isDraining() {
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+	if err := srv.Ready(); err != nil {
+		srv.busy(w, r, err)
 		return
 	}
 	h := &Handshake{Params: params, Request: r}
 	subprotocol, err := srv.negotiate(r, h)
 	switch {
 	case errors.Is(err, errBadToken):
+		srv.refused(handshakeBadRequest, errBadToken.Error())
 		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
 		return
 	case err != nil:
+		srv.refused(handshakeBadRequest, err.Error())
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	version, err := versionOf(params)
 	if err != nil {
+		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
 		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	if !srv.admit(w, r) { // before Connect, whose work it spares
 		return
 	}
 	session, err := srv.connect(r, h)
@@ -98,11 +107,11 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
 		return
 	case err != nil:
-		srv.log.Info("refusing connection", "error", err)
 		srv.opts.RefuseConnect(w, r, err)
 		return
 	}
 	if problem := upgradeProblem(r); problem != "" {
+		srv.refused(handshakeBadRequest, cut(problem))
 		w.Header()["Content-Type"] = nil // none, rather than a guess
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, problem)
@@ -112,8 +121,10 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 }
 
 func (srv *Server) badQuery(w http.ResponseWriter, r *http.Request, err error) {
+	srv.refused(handshakeBadRequest, err.Error())
 	status := http.StatusBadRequest
 	if errors.Is(err, errQueryTooLong) {
+		srv.stats.limits[limitQuery].Add(1)
 		status = http.StatusRequestURITooLong
 	}
 	srv.opts.ErrorPage(w, r, status)
@@ -122,6 +133,17 @@ func (srv *Server) badQuery(w http.ResponseWriter, r *http.Request, err error) {
 func (srv *Server) originAllowed(r *http.Request) bool {
 	origins := r.Header["Origin"]
 	return len(origins) == 0 || srv.opts.CheckOrigin(r, origins[0])
+}
+
+// refused notes a client that may not connect.
+func (srv *Server) refused(result int, reason string) {
+	srv.stats.handshakes[result].Add(1)
+	srv.log.Info("refusing connection", "reason", reason)
+}
+
+func (srv *Server) refuseOrigin(r *http.Request) {
+	srv.stats.handshakes[handshakeOrigin].Add(1)
+	srv.log.Info("refusing origin", "origin", cut(r.Header.Get("Origin")))
 }
 
 // versionOf picks the serializer; without vsn it is version 1.
@@ -140,14 +162,21 @@ func versionOf(p Params) (protocol.Version, error) {
 var errConnectCrashed = errors.New("connect crashed")
 
 func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error) {
+	ctx, span := srv.span(r.Context(), spanConnect, trace.SpanKindServer)
 	defer func() {
 		if p := recover(); p != nil {
 			srv.stats.crashes.Add(1)
-			srv.log.Error("connect crashed", "panic", p, "stack", string(debug.Stack()))
+			srv.stats.handshakes[handshakeCrashed].Add(1)
+			srv.log.Error("connect crashed", "panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))
 			err = errConnectCrashed
 		}
+		endSpan(span, err)
 	}()
-	return srv.opts.Connect(r.Context(), h)
+	session, err := srv.opts.Connect(ctx, h)
+	if err != nil {
+		srv.refused(handshakeRefused, err.Error())
+	}
+	return session, err
 }
 
 // tokenPrefix marks a subprotocol that is a token (phoenix.js, socket.js).

@@ -56,6 +56,12 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 	if err != nil || !asked {
 		return response, err
 	}
+	stats := &s.conn.srv.stats
+	if req.since {
+		stats.histories[historyResume].Add(1)
+	} else {
+		stats.histories[historyJoin].Add(1)
+	}
 	reply := pastReply{Recovered: true, Epoch: s.conn.srv.epoch()}
 	if reply.Epoch == "" {
 		return nil, ErrUnavailable
@@ -101,6 +107,9 @@ func (s *Socket) past(ctx context.Context, response any, m *protocol.Message) (a
 		reply.More = true
 		reply.LastSeq = lastSeq(page)
 		s.member.more = true
+	}
+	if req.since {
+		stats.resumes[resumeResult(&reply)].Add(1)
 	}
 	s.member.cursor, s.member.epoch, s.member.asked = reply.LastSeq, reply.Epoch, true
 	return merge(response, &reply)
@@ -190,7 +199,11 @@ func merge(response any, reply *pastReply) (any, error) {
 // read reads. A limit of 0 wants no messages, but to know where to resume.
 func (s *Socket) read(ctx context.Context, q Query) (Page, error) {
 	q.Limit = max(q.Limit, 1)
-	return s.conn.srv.backbone.(History).Read(ctx, s.topic, q)
+	page, err := s.conn.srv.backbone.(History).Read(ctx, s.topic, q)
+	if err != nil {
+		s.conn.srv.stats.historyFailures.Add(1)
+	}
+	return page, err
 }
 
 // stamped returns a page as clients get it. What is not fit to deliver live is
@@ -270,6 +283,7 @@ func (s *Socket) scrollBack(ctx context.Context, p Payload) (*Reply, error) {
 	if err := p.Decode(&req); err != nil {
 		return nil, err
 	}
+	s.conn.srv.stats.histories[historyScroll].Add(1)
 	q := Query{Last: !req.Before.given(), Limit: defaultLimit}
 	if req.Before.given() {
 		n, ok := req.Before.whole()
@@ -318,5 +332,11 @@ func (srv *Server) append(ctx context.Context, rt *route, topic, event string, p
 	case !p.isObject():
 		return Stamp{}, fmt.Errorf("appending %q: %w", event, protocol.ErrPayload)
 	}
-	return srv.backbone.(History).Append(ctx, topic, Event{Name: event, Payload: p.Bytes}, key)
+	ctx, span := srv.publishSpan(ctx, topic, event)
+	stamp, err := srv.backbone.(History).Append(ctx, topic, Event{Name: event, Payload: p.Bytes, Trace: traceParent(ctx)}, key)
+	if err == nil && span.IsRecording() {
+		span.SetAttributes(attrSeq.Int64(int64(stamp.Seq)))
+	}
+	endSpan(span, err)
+	return stamp, err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/aristochat/aristochat/protocol"
 )
 
@@ -86,7 +88,7 @@ func (s *Socket) handle(ctx context.Context, t *task) (end *endError) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.conn.srv.stats.crashes.Add(1)
-			s.conn.srv.log.Error("channel crashed", s.attrs("event", t.message.Event, "panic", p, "stack", string(debug.Stack()))...)
+			s.conn.srv.log.Error("channel crashed", s.attrs("event", cut(t.message.Event), "panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))...)
 			end = &endError{reason: fmt.Errorf("%w: %v", ErrCrashed, p), crash: true}
 		}
 	}()
@@ -112,10 +114,16 @@ func (s *Socket) handle(ctx context.Context, t *task) (end *endError) {
 
 func (s *Socket) handleMessage(ctx context.Context, pm *protocol.Message) *endError {
 	if pm.RawEvent != "" {
-		return s.crash(fmt.Errorf("event %s is not a string", pm.RawEvent))
+		return s.crash(errEventNotString)
+	}
+	ctx, span := s.conn.srv.span(ctx, spanPush, trace.SpanKindServer)
+	defer span.End() // also if the handler panics; it counts once
+	if span.IsRecording() {
+		span.SetAttributes(attrTopic.String(s.topic), attrEvent.String(pm.Event))
 	}
 	m := &Message{Event: pm.Event, Payload: Payload{pm.Payload, pm.Binary}, socket: s, ref: pm.Ref}
 	r, err := s.answer(ctx, m)
+	endSpan(span, err)
 	var end *endError
 	switch {
 	case errors.As(err, &end):
@@ -132,6 +140,9 @@ func (s *Socket) handleMessage(ctx context.Context, pm *protocol.Message) *endEr
 	}
 	return end
 }
+
+// What the client sent in place of an event is not repeated: it may be anything.
+var errEventNotString = errors.New("event is not a string")
 
 // answer has the message handled: by the application, unless it asks for the
 // history of a channel that has one.
@@ -153,7 +164,7 @@ func (s *Socket) errorReply(event string, err error) *Reply {
 	case errors.Is(err, ErrUnknown):
 		return &Reply{protocol.StatusError, unknown}
 	}
-	s.conn.srv.log.Error("handler failed", s.attrs("event", event, "error", err)...)
+	s.conn.srv.log.Error("handler failed", s.attrs("event", cut(event), "error", err)...)
 	return &Reply{protocol.StatusError, reason{"internal error"}}
 }
 
@@ -178,7 +189,7 @@ func (s *Socket) failed(event string, err error) *endError {
 			s.logCrash(end.reason)
 		}
 	default:
-		s.conn.srv.log.Error("handler failed", s.attrs("event", event, "error", err)...)
+		s.conn.srv.log.Error("handler failed", s.attrs("event", cut(event), "error", err)...)
 	}
 	return end
 }
@@ -216,7 +227,7 @@ func (s *Socket) finish(end *endError) {
 			s.announce(protocol.EventClose)
 		}
 	}
-	s.runOnEnd()
+	s.runOnEnd(end.reason)
 	s.terminate(end.reason)
 	s.mu.Lock()
 	s.state = silent
@@ -238,7 +249,7 @@ func (s *Socket) terminate(reason error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			s.conn.srv.log.Error("Terminate crashed", s.attrs("panic", p, "stack", string(debug.Stack()))...)
+			s.conn.srv.log.Error("Terminate crashed", s.attrs("panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))...)
 		}
 	}()
 	t.Terminate(s, reason)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aristochat/aristochat/protocol"
 	"github.com/coder/websocket"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // join handles phx_join; old is the channel that the client has on the topic,
@@ -19,11 +20,17 @@ func (c *conn) join(m *protocol.Message, old *Socket) {
 		rt = c.srv.match(m.Topic)
 	}
 	if rt == nil {
+		c.srv.stats.joins[joinUnmatched].Add(1)
 		c.unjoined(m)
 		return
 	}
 	replaced := old != nil && c.replace(old)
-	s, response, err := c.tryJoin(m, rt)
+	ctx, span := c.srv.span(c.ctx, spanJoin, trace.SpanKindServer)
+	if span.IsRecording() {
+		span.SetAttributes(attrTopic.String(m.Topic))
+	}
+	s, response, err := c.tryJoin(ctx, m, rt)
+	endSpan(span, err)
 	status := protocol.StatusOK
 	if err != nil {
 		status, response = protocol.StatusError, c.refusal(m, err)
@@ -38,6 +45,7 @@ func (c *conn) join(m *protocol.Message, old *Socket) {
 		old.announce(protocol.EventClose)
 	}
 	if s != nil {
+		c.srv.stats.joins[joinOK].Add(1)
 		s.begin()
 	}
 	if len(p.Bytes) > largeReply {
@@ -76,38 +84,41 @@ const maxRef = 1 << 10
 
 // tryJoin makes the channel, asks it, and enters the room. On success the
 // Socket is returned with its room's frames held back until begin.
-func (c *conn) tryJoin(m *protocol.Message, rt *route) (*Socket, any, error) {
+func (c *conn) tryJoin(ctx context.Context, m *protocol.Message, rt *route) (*Socket, any, error) {
 	c.mu.Lock()
 	full := len(c.channels) >= c.srv.opts.MaxChannels
 	c.mu.Unlock()
 	switch {
 	case full:
-		return nil, nil, &Error{Response: Payload{Bytes: tooManyChannels}}
+		c.srv.stats.limits[limitChannels].Add(1)
+		return nil, nil, &Error{Reason: "too many channels joined", Response: Payload{Bytes: tooManyChannels}}
 	case len(m.JoinRef) > maxRef || len(m.Ref) > maxRef:
+		c.srv.stats.limits[limitRef].Add(1)
 		return nil, nil, Refuse("ref too long")
 	case len(m.Topic) > protocol.MaxTopic:
-		return nil, nil, &Error{Response: Payload{Bytes: topicTooLong}}
+		c.srv.stats.limits[limitTopic].Add(1)
+		return nil, nil, &Error{Reason: "topic too long", Response: Payload{Bytes: topicTooLong}}
 	}
 	s := c.newSocket(rt, m)
-	response, err := s.callJoin(c.ctx, Payload{m.Payload, m.Binary})
+	response, err := s.callJoin(ctx, Payload{m.Payload, m.Binary})
 	if err != nil {
-		s.discard()
+		s.discard(err)
 		return nil, nil, err
 	}
-	if err := s.enterRoom(c.ctx); err != nil {
-		s.discard()
+	if err := s.enterRoom(ctx); err != nil {
+		s.discard(err)
 		s.terminate(err)
 		return nil, nil, err
 	}
 	if len(rt.stored) > 0 {
-		response, err = s.past(c.ctx, response, m)
+		response, err = s.past(ctx, response, m)
 	}
 	if err == nil {
 		err = c.adopt(s)
 	}
 	if err != nil {
 		s.leaveRoom()
-		s.discard()
+		s.discard(err)
 		s.terminate(err)
 		return nil, nil, err
 	}
@@ -135,7 +146,7 @@ func (s *Socket) callJoin(ctx context.Context, params Payload) (response any, er
 	defer func() {
 		if p := recover(); p != nil {
 			s.conn.srv.stats.crashes.Add(1)
-			s.conn.srv.log.Error("join crashed", s.attrs("panic", p, "stack", string(debug.Stack()))...)
+			s.conn.srv.log.Error("join crashed", s.attrs("panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))...)
 			response, err = nil, fmt.Errorf("%w: %v", ErrCrashed, p)
 		}
 	}()
@@ -144,17 +155,26 @@ func (s *Socket) callJoin(ctx context.Context, params Payload) (response any, er
 
 // refusal is the error response of a join that failed.
 func (c *conn) refusal(m *protocol.Message, err error) any {
-	c.srv.stats.refused.Add(1)
+	count := func(result int) { c.srv.stats.joins[result].Add(1) }
 	var known *Error
 	switch {
 	case errors.As(err, &known):
+		count(joinRefused)
+		c.srv.log.Info("refusing join", c.attrs("room", cut(m.Topic), "reason", cut(known.Reason))...)
 		return known.response()
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknown):
+		count(joinUnavailable)
+		c.srv.log.Warn("refusing join", c.attrs("room", m.Topic, "reason", cut(err.Error()))...)
 		return unavailable
-	case !errors.Is(err, ErrCrashed) && !errors.Is(err, errJoinEnded):
-		c.srv.log.Error("join failed", c.attrs("topic", m.Topic, "error", err)...)
+	case errors.Is(err, errJoinEnded):
+		count(joinEnded)
+	case errors.Is(err, ErrCrashed): // logged where it did
+		count(joinCrashed)
+	default:
+		count(joinCrashed)
+		c.srv.log.Error("join failed", c.attrs("room", m.Topic, "error", err)...)
 	}
-	return Payload{Bytes: joinCrashed}
+	return Payload{Bytes: crashedJoin}
 }
 
 // begin follows the join's reply: handlers may run, and frames that were held
@@ -187,7 +207,7 @@ func (s *Socket) ready() {
 }
 
 // discard silences a Socket that never joined, and drops what it was to do.
-func (s *Socket) discard() {
+func (s *Socket) discard(reason error) {
 	s.mu.Lock()
 	s.state = silent
 	rest := s.inbox
@@ -196,5 +216,5 @@ func (s *Socket) discard() {
 	for _, t := range rest {
 		s.conn.took(-t.size())
 	}
-	s.runOnEnd()
+	s.runOnEnd(reason)
 }

@@ -39,37 +39,46 @@ func (srv *Server) sendLocal(topic string, e Event, except *Socket) error {
 }
 
 // OnShutdown has f called when [Server.Shutdown] begins, before the first
-// connection is closed.
+// connection is closed; after a [Server.Drain], when they have been.
 func (srv *Server) OnShutdown(f func()) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.onShutdown = append(srv.onShutdown, f)
 }
 
-// OnEnd has f called once the channel has ended, or its join has failed: it is
-// no longer a member of its topic then, and Terminate has yet to be called. If
-// that is past, f is called at once. Whatever waits for the channel's end
-// without being part of it, such as package presence, belongs here.
-func (s *Socket) OnEnd(f func()) {
+// OnDrain has f called when [Server.Drain] begins, before the first connection
+// is closed.
+func (srv *Server) OnDrain(f func()) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.onDrain = append(srv.onDrain, f)
+}
+
+// OnEnd has f called once the channel has ended, with why, or its join has
+// failed: it is no longer a member of its topic then, and Terminate has yet to
+// be called. If that is past, f is called at once. Whatever waits for the
+// channel's end without being part of it, such as package presence, belongs
+// here.
+func (s *Socket) OnEnd(f func(reason error)) {
 	s.mu.Lock()
 	gone := s.gone
-	if !gone {
+	if gone == nil {
 		s.onEnd = append(s.onEnd, f)
 	}
 	s.mu.Unlock()
-	if gone {
-		f()
+	if gone != nil {
+		f(gone)
 	}
 }
 
 // runOnEnd calls what OnEnd was given.
-func (s *Socket) runOnEnd() {
+func (s *Socket) runOnEnd(reason error) {
 	s.mu.Lock()
-	s.gone = true
+	s.gone = reason
 	fs := s.onEnd
 	s.onEnd = nil
 	s.mu.Unlock()
 	for _, f := range fs {
-		f()
+		f(reason)
 	}
 }

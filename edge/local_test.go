@@ -14,7 +14,7 @@ type ending struct {
 }
 
 func (c *ending) Join(_ context.Context, s *edge.Socket, _ edge.Payload) (any, error) {
-	s.OnEnd(func() { c.ends <- "end" })
+	s.OnEnd(func(error) { c.ends <- "end" })
 	if c.fail {
 		return nil, edge.Refuse("no")
 	}
@@ -33,7 +33,7 @@ func (c *ending) Handle(_ context.Context, s *edge.Socket, m *edge.Message) (*ed
 
 func (c *ending) Terminate(s *edge.Socket, _ error) {
 	c.ends <- "terminate"
-	s.OnEnd(func() { c.ends <- "late" })
+	s.OnEnd(func(error) { c.ends <- "late" })
 }
 
 func TestOnEnd(t *testing.T) {

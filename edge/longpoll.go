@@ -17,6 +17,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aristochat/aristochat/protocol"
 )
 
 // LongPoll tunes long-polling. Its zero value is valid for an edge that is alone.
@@ -41,6 +43,11 @@ type LongPoll struct {
 	// answer another; then the session counts as gone. If zero, 2 s, as in
 	// Phoenix.
 	OwnerTimeout time.Duration
+
+	// Alive reports whether the edge of that [Server.ID] is known to live; package
+	// fleet knows. Its sessions then do not count as gone while it has lost NATS
+	// for some seconds. If nil, none is.
+	Alive func(edge string) bool
 
 	// SessionsPerUser and SessionsPerIP bound the sessions on this edge of
 	// clients with the same Session.ID, if they have one, and with the same
@@ -71,6 +78,9 @@ func (o *LongPoll) withDefaults(all *Options) *LongPoll {
 	d.Secret = slices.Clone(d.Secret)
 	d.Window = cmp.Or(d.Window, 10*time.Second)
 	d.OwnerTimeout = cmp.Or(d.OwnerTimeout, 2*time.Second)
+	if d.Alive == nil {
+		d.Alive = func(string) bool { return false }
+	}
 	d.SessionsPerUser = cmp.Or(d.SessionsPerUser, 100)
 	d.SessionsPerIP = cmp.Or(d.SessionsPerIP, 10_000)
 	if d.ClientIP == nil {
@@ -129,7 +139,7 @@ func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 	lp := &longPoll{
 		srv:      srv,
 		opts:     *srv.opts.LongPoll,
-		name:     rand.Text(),
+		name:     srv.id,
 		caller:   caller,
 		sessions: make(map[sessionID]*pollSession),
 		users:    make(map[string]int),
@@ -172,7 +182,7 @@ func (lp *longPoll) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !lp.srv.originAllowed(r) {
-		lp.srv.log.Info("refusing origin", "origin", r.Header.Get("Origin"))
+		lp.srv.refuseOrigin(r)
 		answerStatus(w, 403)
 		return
 	}
@@ -243,17 +253,17 @@ func (lp *longPoll) await(ctx context.Context, o owner) ([]byte, pollState) {
 // learns of it by the status 410.
 func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params) {
 	srv := lp.srv
-	if srv.isDraining() {
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
-		return
-	}
 	h := &Handshake{Params: params, Request: r}
 	if tokens := r.Header["X-Phoenix-Authtoken"]; srv.opts.AuthToken && len(tokens) > 0 {
 		h.Token, h.HasToken = tokens[0], true
 	}
 	version, err := versionOf(params)
 	if err != nil {
+		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
 		answerStatus(w, 403)
+		return
+	}
+	if !srv.admit(w, r) {
 		return
 	}
 	session, err := srv.connect(r, h)
@@ -262,7 +272,6 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
 		return
 	case err != nil:
-		srv.log.Info("refusing connection", "error", err)
 		answerStatus(w, 403)
 		return
 	}
@@ -270,18 +279,18 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	s.conn.init(srv, s, version, session)
 	if err := lp.add(s); err != nil {
 		s.conn.cancel()
-		srv.stats.limited.Add(1)
-		srv.log.Warn("refusing connection", "error", err, "id", session.ID, "ip", s.ip)
+		srv.stats.handshakes[handshakeLimited].Add(1)
+		srv.log.Warn("refusing connection", "reason", err.Error(), "user", session.ID, "address", s.ip)
 		answerStatus(w, 403)
 		return
 	}
-	if !srv.add(&s.conn) {
+	if err := srv.add(&s.conn); err != nil {
 		lp.forget(s)
 		s.conn.cancel()
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		srv.busy(w, r, err)
 		return
 	}
-	srv.log.Debug("connected", s.conn.attrs("version", int(version), "transport", "longpoll")...)
+	s.conn.connected("longpoll")
 	token := pollToken{edge: lp.name, session: s.id, expires: time.Now().Add(tokenLife).Unix()}
 	answerPoll(w, 410, nil, lp.key.sign(token))
 }
@@ -302,7 +311,10 @@ func (lp *longPoll) post(w http.ResponseWriter, r *http.Request, params Params) 
 	extendDeadlines(w, lp.srv.opts.IdleTimeout)
 	body, err := readMessage(http.MaxBytesReader(w, r.Body, lp.opts.MaxBody))
 	if err != nil {
-		lp.srv.log.Info("refusing body", "error", err)
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			lp.srv.stats.limits[limitBody].Add(1)
+		}
+		lp.srv.log.Info("refusing body", "reason", err.Error())
 		lp.srv.opts.ErrorPage(w, r, http.StatusBadRequest)
 		return
 	}
@@ -378,8 +390,8 @@ func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner
 }
 
 func (lp *longPoll) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	lp.srv.stats.limited.Add(1)
-	lp.srv.log.Warn("refusing request", "error", err, "ip", lp.opts.ClientIP(r))
+	lp.srv.stats.limits[limitRequests].Add(1)
+	lp.srv.log.Warn("refusing request", "reason", err.Error(), "address", lp.opts.ClientIP(r))
 	lp.srv.opts.ErrorPage(w, r, http.StatusTooManyRequests)
 }
 
@@ -396,8 +408,10 @@ func (lp *longPoll) add(s *pollSession) error {
 	defer lp.mu.Unlock()
 	switch {
 	case user != "" && lp.opts.SessionsPerUser >= 0 && lp.users[user] >= lp.opts.SessionsPerUser:
+		lp.srv.stats.limits[limitSessionsUser].Add(1)
 		return errors.New("the user has too many sessions")
 	case lp.opts.SessionsPerIP >= 0 && lp.ips[s.ip] >= lp.opts.SessionsPerIP:
+		lp.srv.stats.limits[limitSessionsAddress].Add(1)
 		return errors.New("the address has too many sessions")
 	}
 	lp.sessions[s.id] = s

@@ -891,7 +891,7 @@ func TestLongPollLimits(t *testing.T) {
 				t.Errorf("nobody: %d", got)
 			}
 		}
-		if n := e.Stats().Limited; n != 1 {
+		if n := e.Stats().Limits["sessions_user"]; n != 1 {
 			t.Errorf("%d refusals are counted, want 1", n)
 		}
 		eventually(t, "sessions gone", func() bool { return e.Stats().LongPolls == 0 })

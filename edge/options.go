@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Options tune a Server. A nil *Options is valid.
@@ -24,8 +26,9 @@ type Options struct {
 	RefuseConnect func(w http.ResponseWriter, r *http.Request, err error)
 
 	// ErrorPage answers what is no refusal but an error: a query that cannot
-	// be decoded (400, 414), a panic in Connect (500), another path (404). If
-	// nil, the body is the status's text.
+	// be decoded (400, 414), a panic in Connect (500), another path (404), a
+	// server that is full, drains, or has too many clients waiting (503, with
+	// Retry-After). If nil, the body is the status's text.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int)
 
 	// CheckOrigin decides which web pages may connect. It is asked only if
@@ -71,6 +74,24 @@ type Options struct {
 	OutboxBytes int
 	OutboxAge   time.Duration
 
+	// Tracer records spans: connect, join, push, publish and deliver, the
+	// latter on every edge that has members. The backbone carries what ties
+	// them together. If nil, nothing is traced.
+	Tracer trace.Tracer
+
+	// MaxSockets bounds the connections of this server. Beyond it clients are
+	// refused with status 503 and Retry-After, and Ready fails. If zero, there
+	// is no bound.
+	MaxSockets int
+
+	// AdmitRate is how many connections a second are let in, AdmitWait how long
+	// a client that comes sooner may have to wait; who would have to wait for
+	// longer is refused with status 503 and Retry-After. If AdmitRate is zero
+	// everybody is let in at once. If AdmitWait is zero, 2 s: phoenix.js tries
+	// long-polling where a websocket takes more than 2.5.
+	AdmitRate float64
+	AdmitWait time.Duration
+
 	// Logger is for what operators should know. If nil, slog.Default().
 	Logger *slog.Logger
 
@@ -107,6 +128,7 @@ func (o *Options) withDefaults() (d Options) {
 	d.JoinRate = cmp.Or(d.JoinRate, 50)
 	d.OutboxBytes = cmp.Or(d.OutboxBytes, 4<<20)
 	d.OutboxAge = cmp.Or(d.OutboxAge, time.Minute)
+	d.AdmitWait = cmp.Or(d.AdmitWait, 2*time.Second)
 	d.Logger = cmp.Or(d.Logger, slog.Default())
 	d.closeTimeout = cmp.Or(d.closeTimeout, 2*time.Second)
 	d.handlerTimeout = cmp.Or(d.handlerTimeout, 5*time.Second)

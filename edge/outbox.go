@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"net"
 	"slices"
 	"sync"
@@ -12,7 +13,8 @@ import (
 // something to write, and whatever has queued up meanwhile leaves in one call.
 // Until start is called everything waits.
 type outbox struct {
-	max int // bytes that may wait
+	max   int    // bytes that may wait
+	stats *stats // counts what leaves and what is dropped
 
 	mu      sync.Mutex // guards what follows
 	conn    net.Conn   // nil until start
@@ -21,7 +23,7 @@ type outbox struct {
 	writing bool
 	since   int64         // when the oldest frame that is being written was queued
 	closed  bool          // a close frame is queued or was; nothing follows it
-	closing int64         // when that was
+	closing int64         // since when only the client's answer to it is awaited; 0 if it is not yet
 	idle    chan struct{} // not nil while someone waits for the queue to empty
 }
 
@@ -90,14 +92,9 @@ func (o *outbox) closeWith(f frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
-		o.closeLocked(f)
+		o.closed = true
+		o.pushLocked(f, nanotime())
 	}
-}
-
-func (o *outbox) closeLocked(f frame) {
-	o.closed = true
-	o.closing = nanotime()
-	o.pushLocked(f, o.closing)
 }
 
 // discard drops what waits and queues a close frame in its place. A frame that
@@ -108,19 +105,28 @@ func (o *outbox) discard(code int) {
 	if o.closed {
 		return
 	}
-	o.queue, o.bytes = nil, 0
-	o.closeLocked(closeFrame(code))
+	o.dropLocked(dropSlow)
+	o.closed = true
+	o.closing = nanotime() // it may never leave
+	o.pushLocked(closeFrame(code), o.closing)
 }
 
 // abort drops what waits; the link is gone.
 func (o *outbox) abort() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queue, o.bytes = nil, 0
-	if !o.closed {
-		o.closed = true
-		o.closing = nanotime()
+	o.dropLocked(dropGone)
+	o.closed = true
+	o.closing = cmp.Or(o.closing, nanotime())
+}
+
+func (o *outbox) dropLocked(why int) {
+	n := 0
+	for _, q := range o.queue {
+		n += q.frame.messages()
 	}
+	o.stats.dropped[why].Add(uint64(n))
+	o.queue, o.bytes = nil, 0
 }
 
 // closeWrite tells the client that nothing follows, if the connection can.
@@ -134,8 +140,9 @@ func (o *outbox) closeWrite() {
 }
 
 // oldest says when the oldest frame that the client's kernel has not taken was
-// queued, and when a close frame was; 0 for none.
-func (o *outbox) oldest() (waiting, closing int64) {
+// queued, and since when only the answer to a close frame is awaited; 0 for
+// neither. bytes is what is queued.
+func (o *outbox) oldest() (waiting, closing int64, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -144,7 +151,7 @@ func (o *outbox) oldest() (waiting, closing int64) {
 	case len(o.queue) > 0:
 		waiting = o.queue[0].at
 	}
-	return waiting, o.closing
+	return waiting, o.closing, o.bytes
 }
 
 // wait returns when everything is written, or after the time-out.
@@ -169,8 +176,11 @@ func (o *outbox) wait(timeout time.Duration) {
 
 // A batch is what one call writes.
 type batch struct {
-	frames  [][]byte
-	sending net.Buffers // frames, as far as they have not been written
+	frames   [][]byte
+	sending  net.Buffers // frames, as far as they have not been written
+	messages int         // that the frames are
+	bytes    int
+	since    int64 // when the oldest was queued
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -181,8 +191,11 @@ func (o *outbox) write(c net.Conn) {
 	defer batches.Put(b)
 	for o.take(b) {
 		if err := b.writeTo(c); err != nil {
+			o.stats.dropped[dropGone].Add(uint64(b.messages))
 			o.abort() // the reader meets the same error
+			continue
 		}
+		o.stats.sent(b.messages, b.bytes, b.since)
 	}
 }
 
@@ -193,14 +206,19 @@ func (o *outbox) take(b *batch) bool {
 	defer o.mu.Unlock()
 	clear(b.frames)
 	b.frames = b.frames[:0]
+	b.messages = 0
 	n, size := 0, 0
 	for n < len(o.queue) && n < batchFrames && size < batchBytes {
 		b.frames = append(b.frames, o.queue[n].frame)
 		size += len(o.queue[n].frame)
+		b.messages += o.queue[n].frame.messages()
 		n++
 	}
 	if n == 0 {
 		o.writing, o.since, o.bytes = false, 0, 0
+		if o.closed {
+			o.closing = cmp.Or(o.closing, nanotime())
+		}
 		if cap(o.queue) > idleQueue {
 			o.queue = nil
 		}
@@ -211,6 +229,7 @@ func (o *outbox) take(b *batch) bool {
 		return false
 	}
 	o.since = o.queue[0].at
+	b.bytes, b.since = size, o.since
 	o.bytes -= size
 	left := copy(o.queue, o.queue[n:])
 	clear(o.queue[left:])

@@ -28,7 +28,7 @@ func (c *gatedConn) Write(p []byte) (int, error) {
 // What queues up while a write is under way leaves in one call, in order.
 func TestOutboxCoalesces(t *testing.T) {
 	c := &gatedConn{gate: make(chan struct{})}
-	o := &outbox{max: 1 << 20}
+	o := &outbox{max: 1 << 20, stats: &stats{}}
 	for i := range 3 { // before there is a connection
 		o.add(frame{byte(i)}, 1)
 	}
@@ -60,7 +60,7 @@ const patience = 20 * time.Second
 
 func TestOutboxBound(t *testing.T) {
 	c := &gatedConn{gate: make(chan struct{})}
-	o := &outbox{max: 10}
+	o := &outbox{max: 10, stats: &stats{}}
 	o.start(c)
 	if !o.add(make(frame, 100), 1) {
 		t.Error("a frame larger than the bound was refused by an empty queue")
@@ -71,12 +71,12 @@ func TestOutboxBound(t *testing.T) {
 	if !o.add(make(frame, 8), 7) || o.add(make(frame, 100), 8) && o.add(make(frame, 8), 9) {
 		t.Error("108 bytes wait behind a bound of 10")
 	}
-	if waiting, closing := o.oldest(); waiting != 7 || closing != 0 {
+	if waiting, closing, _ := o.oldest(); waiting != 7 || closing != 0 {
 		t.Errorf("oldest: %d, %d; want 7, 0", waiting, closing)
 	}
 	o.discard(1013)
 	o.add(frame{1}, 10) // ignored
-	if _, closing := o.oldest(); closing == 0 {
+	if _, closing, _ := o.oldest(); closing == 0 {
 		t.Error("no close frame is queued")
 	}
 	close(c.gate)
@@ -95,7 +95,7 @@ func TestOutboxDiscardsOnce(t *testing.T) {
 		func(o *outbox) { o.discard(1013) },
 		func(o *outbox) { o.close(1013) },
 	} {
-		o := &outbox{max: 100}
+		o := &outbox{max: 100, stats: &stats{}}
 		o.add(frame{1}, 1)
 		first(o)
 		o.discard(1001)

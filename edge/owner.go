@@ -25,7 +25,7 @@ type (
 		First bool `json:"first,omitempty"` // of askPoll: the GET has just come
 
 		NDJSON bool `json:"ndjson,omitempty"` // of askPost
-		Offset int  `json:"offset,omitempty"` // of this part in the POST's body …
+		Offset int  `json:"offset,omitempty"` // of this part in the POST's body, or in the answer …
 		Total  int  `json:"total,omitempty"`  // … which has so many bytes
 	}
 
@@ -70,15 +70,19 @@ type remoteSession struct {
 // poll implements owner.
 func (o *remoteSession) poll(ctx context.Context, get uint64, first bool) ([]byte, pollState) {
 	wait := o.patience(ctx)
-	// The owner hands its messages out once. An answer is awaited even if the
-	// window ends meanwhile, and without one the session is taken to be gone:
-	// its client then resumes.
-	ctx = context.WithoutCancel(ctx)
+	// The owner hands its messages out once: an answer is awaited even if the
+	// window ends meanwhile, and without one the session is taken to be gone. Its
+	// client then resumes.
 	var r reply
 	messages, err := o.ask(ctx, question{Kind: askPoll, ID: get, First: first, WaitMS: wait}, nil, &r)
+	if isUnasked(err) && (ctx.Err() != nil || o.lp.ctx.Err() != nil) {
+		return nil, pollAgain // there was no way to the owner all the time, who still has everything
+	}
 	for err == nil && r.Rest > 0 {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), nobodyPatience)
 		var part []byte
-		part, err = o.ask(ctx, question{Kind: askRest, ID: get}, nil, &r)
+		part, err = o.ask(ctx, question{Kind: askRest, ID: get, Offset: len(messages)}, nil, &r)
+		cancel()
 		messages = append(messages, part...)
 	}
 	if err != nil {
@@ -129,30 +133,60 @@ func (o *remoteSession) patience(ctx context.Context) int64 {
 	return max(1, wait.Milliseconds())
 }
 
-// linkPause is how long a link that is down is left alone.
-const linkPause = 20 * time.Millisecond
+// Pauses between attempts to ask over a link that is down: from the first on they
+// double up to the last.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = 500 * time.Millisecond
+)
 
-// ask asks the owner, again if there was no link to ask over.
+// nobodyPatience is how long an owner that is known to live may be out of reach:
+// when NATS restarts, edges come back one after the other.
+const nobodyPatience = 3 * time.Second
+
+// isUnasked reports whether an error says that the owner never got the question.
+func isUnasked(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNobody)
+}
+
+// ask asks the owner. While there is no link it tries again until ctx ends; if
+// the owner is known to live but cannot be reached, or its answer has been lost,
+// for a while: to whoever asks the same again an owner answers the same. An answer
+// is awaited for the OwnerTimeout, whatever ctx does.
 func (o *remoteSession) ask(ctx context.Context, q question, body []byte, r *reply) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.lp.opts.OwnerTimeout)
-	defer cancel()
 	q.Session = hex.EncodeToString(o.id[:])
 	data := marshal(q, body)
-	for {
-		answer, err := o.lp.caller.Request(ctx, o.edge, data)
+	var lost time.Time // since when the owner, and not the link, is
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		answer, err := o.request(ctx, data)
 		if err == nil {
 			*r = reply{}
 			return unmarshal(answer, r)
 		}
-		if !errors.Is(err, ErrUnavailable) {
-			return nil, err
+		if errors.Is(err, ErrUnavailable) {
+			lost = time.Time{}
+		} else {
+			if lost.IsZero() {
+				lost = time.Now()
+			}
+			if !o.lp.opts.Alive(o.edge) || time.Since(lost) > nobodyPatience {
+				return nil, err
+			}
 		}
 		select {
-		case <-time.After(linkPause):
+		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // spreads load
 		case <-ctx.Done():
+			return nil, err
+		case <-o.lp.ctx.Done():
 			return nil, err
 		}
 	}
+}
+
+func (o *remoteSession) request(ctx context.Context, data []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.lp.opts.OwnerTimeout)
+	defer cancel()
+	return o.lp.caller.Request(ctx, o.edge, data)
 }
 
 // answer answers another edge's question.
@@ -185,40 +219,47 @@ func (lp *longPoll) answer(ctx context.Context, data []byte) []byte {
 	return marshal(reply{State: pollGone, Status: 410}, nil)
 }
 
-// A rest is what did not fit into the answer to a GET.
-type rest struct {
+// An answer is what a GET that comes through another edge has been given. It is
+// kept until the next one: it may be too large for one message, or get lost.
+type answer struct {
 	get  uint64
 	data []byte
 }
 
 func (s *pollSession) answerPoll(ctx context.Context, q question) []byte {
+	s.mu.Lock()
+	isAgain := s.given.get == q.ID && len(s.given.data) > 0
+	s.mu.Unlock()
+	if isAgain {
+		return s.answerRest(q)
+	}
 	messages, state := s.poll(ctx, q.ID, q.First)
-	if len(messages) <= maxPart {
-		return marshal(reply{State: state}, messages)
+	if state != pollMessages {
+		return marshal(reply{State: state}, nil)
 	}
 	s.mu.Lock()
-	s.rest = rest{q.ID, messages[maxPart:]}
+	s.given = answer{q.ID, messages}
 	s.mu.Unlock()
-	return marshal(reply{State: state, Rest: len(messages) - maxPart}, messages[:maxPart])
+	return s.answerRest(q)
 }
 
+// answerRest gives what fits of an answer, from an offset on.
 func (s *pollSession) answerRest(q question) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rest.get != q.ID || len(s.rest.data) == 0 {
+	if s.given.get != q.ID || q.Offset < 0 || q.Offset >= len(s.given.data) {
 		return marshal(reply{State: pollGone}, nil)
 	}
-	part := s.rest.data[:min(maxPart, len(s.rest.data))]
-	if s.rest.data = s.rest.data[len(part):]; len(s.rest.data) == 0 {
-		s.rest = rest{}
-	}
-	return marshal(reply{State: pollMessages, Rest: len(s.rest.data)}, part)
+	rest := s.given.data[q.Offset:]
+	part := rest[:min(maxPart, len(rest))]
+	return marshal(reply{State: pollMessages, Rest: len(rest) - len(part)}, part)
 }
 
 // An upload is a POST that comes through another edge.
 type upload struct {
 	id     uint64
 	data   []byte
+	got    int           // bytes, also once data has been handed on
 	done   chan struct{} // closed once status is set
 	status int
 }
@@ -229,16 +270,25 @@ func (s *pollSession) answerPost(ctx context.Context, q question, part []byte) i
 		s.mu.Unlock()
 		return 410
 	}
-	if q.Offset == 0 {
+	if q.Offset == 0 && (s.upload == nil || s.upload.id != q.ID) {
 		s.upload = &upload{id: q.ID, done: make(chan struct{})}
 	}
 	u := s.upload
-	if u == nil || u.id != q.ID || len(u.data) != q.Offset || int64(q.Offset+len(part)) > s.lp.opts.MaxBody {
+	if u != nil && u.id == q.ID && u.got > q.Offset { // it came before, and the answer was lost
+		complete := u.got >= q.Total
+		s.mu.Unlock()
+		if complete {
+			return u.wait(ctx)
+		}
+		return 0
+	}
+	if u == nil || u.id != q.ID || u.got != q.Offset || int64(q.Offset+len(part)) > s.lp.opts.MaxBody {
 		s.mu.Unlock()
 		return 408 // another POST has taken its place
 	}
 	u.data = append(u.data, part...)
-	if len(u.data) < q.Total {
+	u.got += len(part)
+	if u.got < q.Total {
 		s.mu.Unlock()
 		return 0
 	}

@@ -159,7 +159,7 @@ func (s *Socket) openGateAt(cursor uint64) bool {
 		if m.asked && r.last > cursor {
 			return false
 		}
-		s.conn.slow("too much came while joining")
+		s.conn.slow(slowJoin)
 	}
 	for _, h := range held {
 		if h.seq == 0 || h.seq > cursor || h.epoch != m.epoch {
@@ -192,9 +192,12 @@ func (srv *Server) broadcast(ctx context.Context, rt *route, topic, event string
 	if !p.isObject() {
 		return fmt.Errorf("broadcasting %q: %w", event, protocol.ErrPayload)
 	}
-	e := Event{Name: event, Payload: p.Bytes, Binary: p.Binary}
+	ctx, span := srv.publishSpan(ctx, topic, event)
+	e := Event{Name: event, Payload: p.Bytes, Binary: p.Binary, Trace: traceParent(ctx)}
 	// As in Phoenix, the others are sent the event before the members here.
-	if err := srv.backbone.Publish(ctx, topic, e); err != nil {
+	err = srv.backbone.Publish(ctx, topic, e)
+	endSpan(span, err)
+	if err != nil {
 		return fmt.Errorf("broadcasting %q: %w", event, err)
 	}
 	return srv.sendLocal(topic, e, except)
@@ -211,20 +214,26 @@ func (srv *Server) deliver(rt *route, r *room, d Delivery) {
 		stamped, err := stamp(rt, &d)
 		if err != nil {
 			srv.stats.invalid.Add(1)
-			srv.log.Warn("dropping invalid stored event", "topic", r.topic, "seq", d.Seq, "error", err)
+			srv.log.Warn("dropping invalid stored event", "room", r.topic, "seq", d.Seq, "error", err)
 			return
 		}
 		d.Payload = stamped
 	}
-	if err := r.send(srv, &d, nil); err != nil {
-		srv.log.Warn("cannot deliver to some members", "topic", r.topic, "event", d.Name, "error", err)
+	span := srv.deliverySpan(r.topic, &d)
+	err := r.send(srv, &d, nil)
+	endSpan(span, err)
+	if d.Seq != 0 {
+		srv.stats.delivered(d.At)
+	}
+	if err != nil {
+		srv.log.Warn("cannot deliver to some members", "room", r.topic, "event", d.Name, "error", err)
 	}
 }
 
 // reset ends the channels of a room that has a hole: their clients join again,
 // and the reply to that says what is missing.
 func (r *room) reset(srv *Server) {
-	srv.log.Warn("stored events are lost to this edge, its members must join again", "topic", r.topic)
+	srv.log.Warn("stored events are lost to this edge, its members must join again", "room", r.topic)
 	r.mu.Lock()
 	members := slices.Clone(r.members)
 	r.mu.Unlock()
@@ -248,6 +257,9 @@ func (r *room) send(srv *Server, d *Delivery, except *Socket) error {
 	defer r.mu.Unlock()
 	if d.Seq != 0 {
 		r.last, r.epoch = d.Seq, srv.epoch()
+	}
+	if len(r.members) == 0 {
+		return nil
 	}
 	for _, s := range r.members {
 		if s == except {
@@ -274,6 +286,7 @@ func (r *room) send(srv *Server, d *Delivery, except *Socket) error {
 			s.conn.send(f, now)
 		}
 	}
+	srv.stats.fanOut.Observe(time.Duration(srv.clock() - now))
 	return failed
 }
 

@@ -2,7 +2,7 @@ package edge
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -22,16 +22,25 @@ type Server struct {
 	stats    stats
 	longPoll *longPoll // nil if off
 
-	quit    chan struct{} // closed by Shutdown: ends the sweep
-	pages   chan struct{} // holds a token for each page of history that is being made ready
-	close   func()        // ends the control subscription
-	serials atomic.Uint64
-	wg      sync.WaitGroup // connections and the sweep
+	id        string        // of this edge, as others know it
+	admission *admission    // nil if everybody is let in at once
+	refusals  seldom        // that are told in the log
+	quit      chan struct{} // closed by Shutdown: ends the sweep
+	pages     chan struct{} // holds a token for each page of history that is being made ready
+	close     func()        // ends the control subscription
+	serials   atomic.Uint64
+	wg        sync.WaitGroup // connections
+	sweeping  sync.WaitGroup // the sweep
+
+	accepting     context.Context // ends once no more connections are taken
+	stopAccepting context.CancelFunc
 
 	mu         sync.Mutex // guards what follows
 	conns      map[*conn]struct{}
-	draining   bool
+	draining   bool // no more connections are taken
+	ending     bool // Shutdown has begun
 	onShutdown []func()
+	onDrain    []func() // nil once they have been called
 
 	roomsMu sync.Mutex // guards rooms and their refs
 	rooms   map[string]*room
@@ -47,12 +56,16 @@ func New(b Backbone, o *Options) (*Server, error) {
 	srv := &Server{
 		backbone: b,
 		opts:     o.withDefaults(),
+		id:       rand.Text(),
 		quit:     make(chan struct{}),
 		pages:    make(chan struct{}, runtime.GOMAXPROCS(0)),
 		conns:    make(map[*conn]struct{}),
 		rooms:    make(map[string]*room),
 	}
 	srv.log = srv.opts.Logger
+	srv.stats.lastSweep.Store(srv.clock())
+	srv.admission = newAdmission(&srv.opts)
+	srv.accepting, srv.stopAccepting = context.WithCancel(context.Background())
 	var err error
 	ctx, cancel := context.WithTimeout(context.Background(), subscribeTimeout)
 	defer cancel()
@@ -66,9 +79,23 @@ func New(b Backbone, o *Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	srv.wg.Add(1)
-	go srv.sweep()
+	srv.sweeping.Go(srv.sweep)
 	return srv, nil
+}
+
+// ID names this edge among the others: a random word that no other server has,
+// nor this one after a restart.
+func (srv *Server) ID() string { return srv.id }
+
+// Limits are what a server bears, as its Options say.
+type Limits struct {
+	MaxSockets int     // 0 if there is no bound
+	AdmitRate  float64 // sockets a second; 0 if there is no bound
+}
+
+// Limits returns what the server bears.
+func (srv *Server) Limits() Limits {
+	return Limits{srv.opts.MaxSockets, srv.opts.AdmitRate}
 }
 
 // Broadcast sends an event to all members of a topic on all edges. See
@@ -103,11 +130,12 @@ func (srv *Server) disconnect(id string) {
 
 // Shutdown refuses new connections and closes those there are with code 1012,
 // upon which clients reconnect elsewhere. It returns when all have ended, or
-// ctx has; the rest is then cut off.
+// ctx has; the rest is then cut off. [Server.Drain] closes them gently.
 func (srv *Server) Shutdown(ctx context.Context) error {
+	srv.refuse()
 	srv.mu.Lock()
-	first := !srv.draining
-	srv.draining = true
+	first := !srv.ending
+	srv.ending = true
 	before := srv.onShutdown
 	srv.mu.Unlock()
 	if first {
@@ -123,44 +151,58 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	if srv.longPoll != nil {
 		srv.longPoll.shutdown()
 	}
-	done := make(chan struct{})
-	go func() {
-		srv.wg.Wait()
-		close(done)
-	}()
+	srv.sweeping.Wait()
+	gone := srv.gone()
 	select {
-	case <-done:
+	case <-gone:
 		return nil
 	case <-time.After(srv.opts.closeTimeout): // for clients that do not answer
-		for _, c := range srv.connections() {
-			c.transport.hangUp()
-		}
+		srv.cut(func(*conn) {})
 	case <-ctx.Done():
 	}
 	select {
-	case <-done:
+	case <-gone:
 		return nil
 	case <-ctx.Done():
-		for _, c := range srv.connections() {
-			c.cancel()
-			c.transport.hangUp()
-		}
+		srv.cut(func(c *conn) { c.cancel() })
 		return ctx.Err()
 	}
 }
 
-// add makes c one of the server's connections. It reports false if the server
-// shuts down.
-func (srv *Server) add(c *conn) bool {
+// gone returns a channel that is closed when there is no connection left. It
+// must not be called before connections are refused.
+func (srv *Server) gone() <-chan struct{} {
+	gone := make(chan struct{})
+	go func() {
+		srv.wg.Wait()
+		close(gone)
+	}()
+	return gone
+}
+
+// cut ends all connections at once, each after f.
+func (srv *Server) cut(f func(*conn)) {
+	for _, c := range srv.connections() {
+		if c.cut.CompareAndSwap(false, true) {
+			srv.stats.drainCut.Add(1)
+		}
+		f(c)
+		c.transport.hangUp()
+	}
+}
+
+// add makes c one of the server's connections. It fails with [ErrDraining] or
+// [ErrFull].
+func (srv *Server) add(c *conn) error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if srv.draining {
-		return false
+	if err := srv.readyLocked(); err != nil {
+		return err
 	}
 	srv.conns[c] = struct{}{}
 	srv.wg.Add(1)
 	srv.stats.sockets.Add(1)
-	return true
+	return nil
 }
 
 func (srv *Server) isDraining() bool {
@@ -188,54 +230,3 @@ func (srv *Server) connections() []*conn {
 
 // clock returns the server's time: nanoseconds, monotonic, never 0.
 func (srv *Server) clock() int64 { return nanotime() }
-
-// stats counts what happens.
-type stats struct {
-	sockets, channels                   atomic.Int64
-	messagesIn, stale, refused, crashes atomic.Uint64
-	slowClients, idleClients, invalid   atomic.Uint64
-	limited, delayedJoins               atomic.Uint64
-}
-
-// Stats are counts since the server began, and what there is now.
-type Stats struct {
-	Sockets   int64 `json:"sockets"`    // open connections, …
-	LongPolls int   `json:"long_polls"` // … and those of them that long-poll
-	Channels  int64 `json:"channels"`   // joined channels
-	Rooms     int   `json:"rooms"`      // topics with members here
-
-	MessagesIn  uint64 `json:"messages_in"`  // from clients
-	Stale       uint64 `json:"stale"`        // dropped for an old join_ref
-	Refused     uint64 `json:"refused"`      // joins
-	Crashes     uint64 `json:"crashes"`      // panics and errors that ended a channel or a join
-	SlowClients uint64 `json:"slow_clients"` // closed since they did not read
-	IdleClients uint64 `json:"idle_clients"` // closed since nothing came from them
-	Invalid     uint64 `json:"invalid"`      // stored events that were not fit to deliver
-	Limited     uint64 `json:"limited"`      // long-polling sessions and requests refused since there were too many
-
-	DelayedJoins uint64 `json:"delayed_joins"` // beyond the rate of their connection
-}
-
-// Stats returns the counts.
-func (srv *Server) Stats() Stats {
-	srv.roomsMu.Lock()
-	rooms := len(srv.rooms)
-	srv.roomsMu.Unlock()
-	polls := 0
-	if srv.longPoll != nil {
-		polls = srv.longPoll.count()
-	}
-	s := &srv.stats
-	return Stats{
-		Sockets: s.sockets.Load(), LongPolls: polls, Channels: s.channels.Load(), Rooms: rooms,
-		MessagesIn: s.messagesIn.Load(), Stale: s.stale.Load(), Refused: s.refused.Load(), Crashes: s.crashes.Load(),
-		SlowClients: s.slowClients.Load(), IdleClients: s.idleClients.Load(), Invalid: s.invalid.Load(), Limited: s.limited.Load(),
-		DelayedJoins: s.delayedJoins.Load(),
-	}
-}
-
-// String returns the counts as JSON, for expvar.
-func (s Stats) String() string {
-	b, _ := json.Marshal(s) // numbers only
-	return string(b)
-}

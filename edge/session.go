@@ -30,9 +30,10 @@ type pollSession struct {
 	heard  int64         // when a poll last began or ended
 	due    int64         // when the getter may have what is queued
 	paid   int64         // up to when the rate of requests is used up
+	closed bool          // nothing more is queued; what is there may still be polled
 	gone   bool
 	upload *upload // of the newest POST that comes through another edge
-	rest   rest    // of the newest answer that leaves through another edge
+	given  answer  // to the newest GET, if it came through another edge
 }
 
 // A pollState is what a poll came to.
@@ -61,8 +62,13 @@ func (s *pollSession) poll(ctx context.Context, get uint64, first bool) ([]byte,
 	case s.gone:
 		s.mu.Unlock()
 		return nil, pollGone
+	case s.closed && len(s.queue) == 0: // its client has got the last of it
+		s.mu.Unlock()
+		s.leave()
+		return nil, pollGone
 	case first:
 		s.getter, s.heard, s.due = get, now, s.dueLocked(now)
+		s.given = answer{} // its client has it
 	case s.getter != get:
 		s.mu.Unlock()
 		return nil, pollSuperseded
@@ -76,6 +82,9 @@ func (s *pollSession) poll(ctx context.Context, get uint64, first bool) ([]byte,
 	wake := make(chan struct{})
 	var due <-chan time.Time
 	if len(s.queue) > 0 {
+		if s.due > now {
+			s.conn.srv.stats.limits[limitPollRate].Add(1)
+		}
 		t := time.NewTimer(time.Duration(s.due - now))
 		defer t.Stop()
 		due = t.C
@@ -144,6 +153,8 @@ func (s *pollSession) encode(frames []frame) ([]byte, pollState) {
 		}
 		b = appendQuoted(b, message)
 	}
+	s.conn.srv.stats.messagesOut.Add(uint64(len(frames)))
+	s.conn.srv.stats.bytesOut.Add(uint64(len(b)))
 	return b, pollMessages
 }
 
@@ -183,6 +194,7 @@ func (s *pollSession) post(ctx context.Context, body []byte, ndjson bool) int {
 	due := s.dueLocked(now)
 	s.mu.Unlock()
 	if due > now {
+		s.conn.srv.stats.limits[limitPollRate].Add(1)
 		select {
 		case <-time.After(time.Duration(due - now)):
 		case <-ctx.Done():
@@ -190,6 +202,7 @@ func (s *pollSession) post(ctx context.Context, body []byte, ndjson bool) int {
 		case <-s.conn.ctx.Done():
 		}
 	}
+	s.conn.srv.stats.bytesIn.Add(uint64(len(body)))
 	entries, err := entriesOf(body, ndjson)
 	if err != nil {
 		s.conn.srv.log.Info("refusing body", s.conn.attrs("error", err)...)
@@ -214,7 +227,8 @@ func (s *pollSession) post(ctx context.Context, body []byte, ndjson bool) int {
 func (s *pollSession) handle(e entry) bool {
 	switch {
 	case int64(len(e.data)) > s.conn.srv.opts.MaxMessage:
-		s.conn.end(websocket.StatusMessageTooBig, fmt.Errorf("message of %d bytes", len(e.data)))
+		s.conn.srv.stats.limits[limitMessage].Add(1)
+		s.conn.end(websocket.StatusMessageTooBig, fmt.Errorf("%w: it has %d bytes", websocket.ErrMessageTooBig, len(e.data)))
 		return false
 	case !e.binary && !utf8.Valid(e.data):
 		s.conn.end(websocket.StatusInvalidFramePayloadData, errors.New("invalid UTF-8"))
@@ -233,7 +247,7 @@ func (s *pollSession) handle(e entry) bool {
 func (s *pollSession) send(f frame, _ int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gone {
+	if s.closed || s.gone {
 		return true
 	}
 	o := &s.lp.opts
@@ -254,8 +268,17 @@ func (s *pollSession) wakeLocked() {
 }
 
 // close implements transport. As in Phoenix, what is queued is lost: the next
-// poll says that the session is gone.
-func (s *pollSession) close(websocket.StatusCode) { s.leave() }
+// poll says that the session is gone. But for a server that drains: that should
+// cost nobody anything, and the next poll gets what is queued.
+func (s *pollSession) close(code websocket.StatusCode) {
+	s.mu.Lock()
+	s.closed = code == websocket.StatusServiceRestart && len(s.queue) > 0
+	stays := s.closed
+	s.mu.Unlock()
+	if !stays {
+		s.leave()
+	}
+}
 
 // discard implements transport.
 func (s *pollSession) discard(websocket.StatusCode) { s.leave() }
@@ -270,9 +293,13 @@ func (s *pollSession) leave() {
 		return
 	}
 	s.gone = true
-	s.takeLocked()
+	why := dropGone
+	if s.conn.slowed.Load() {
+		why = dropSlow
+	}
+	s.conn.srv.stats.dropped[why].Add(uint64(len(s.takeLocked())))
 	s.wakeLocked()
-	s.upload, s.rest = nil, rest{}
+	s.upload, s.given = nil, answer{}
 	go s.finish()
 }
 
@@ -306,14 +333,15 @@ func (s *pollSession) wait(timeout time.Duration) {
 }
 
 // inspect implements transport: only polls show that a client is there.
-func (s *pollSession) inspect(now int64) {
+func (s *pollSession) inspect(now int64) (_ int64, bytes int) {
 	s.mu.Lock()
+	bytes = s.bytes
 	idle := !s.gone && now-s.heard > int64(s.lp.opts.Window)*3/2
 	s.mu.Unlock()
 	if idle {
-		s.conn.srv.stats.idleClients.Add(1)
 		s.conn.end(websocket.StatusGoingAway, errIdle)
 	}
+	return 0, bytes
 }
 
 // An entry is one message of a POST, in memory of its own.

@@ -125,7 +125,7 @@ func FuzzAnswer(f *testing.F) {
 		if err := lp.add(s); err != nil {
 			t.Fatal(err)
 		}
-		if !srv.add(&s.conn) {
+		if err := srv.add(&s.conn); err != nil {
 			t.Fatal("the server shuts down")
 		}
 

@@ -31,8 +31,8 @@ type Socket struct {
 	running bool // a goroutine handles the inbox
 	inbox   []task
 	cancel  context.CancelFunc // of the running handler
-	onEnd   []func()
-	gone    bool // onEnd has been called
+	onEnd   []func(reason error)
+	gone    error // why it ended; not nil once onEnd has been called
 
 	member member // guarded by its room
 }
@@ -157,7 +157,7 @@ func (s *Socket) endRef() protocol.Ref {
 }
 
 func (s *Socket) attrs(more ...any) []any {
-	return s.conn.attrs(append([]any{"topic", s.topic}, more...)...)
+	return s.conn.attrs(append([]any{"room", s.topic}, more...)...)
 }
 
 func (s *Socket) intercepts(event string) bool {

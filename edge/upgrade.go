@@ -61,17 +61,18 @@ func (srv *Server) upgrade(w http.ResponseWriter, r *http.Request, v protocol.Ve
 	c := &websocketConn{}
 	c.conn.init(srv, c, v, session)
 	c.lastRead.Store(srv.clock())
-	c.outbox.max = srv.opts.OutboxBytes
+	c.outbox.max, c.outbox.stats = srv.opts.OutboxBytes, &srv.stats
 	// Whoever has seen the client connect must find it here.
-	if !srv.add(&c.conn) {
+	if err := srv.add(&c.conn); err != nil {
 		c.conn.cancel()
-		srv.opts.ErrorPage(w, r, http.StatusServiceUnavailable)
+		srv.busy(w, r, err)
 		return
 	}
 	hj := &hijacker{ResponseWriter: w, conn: c, key: r.Header.Get("Sec-Websocket-Key"), offers: r.Header["Sec-Websocket-Extensions"]}
 	ws, err := websocket.Accept(hj, hj.request(r), srv.acceptOptions(subprotocol))
 	if err != nil {
-		srv.log.Warn("upgrade failed", "error", err)
+		srv.stats.handshakes[handshakeFailed].Add(1)
+		srv.log.Warn("upgrade failed", c.conn.attrs("error", err)...)
 		c.conn.stopChannels(ErrClosed)
 		c.conn.cancel()
 		srv.remove(&c.conn)
@@ -81,7 +82,7 @@ func (srv *Server) upgrade(w http.ResponseWriter, r *http.Request, v protocol.Ve
 	ws.SetReadLimit(srv.opts.MaxMessage)
 	c.ws = ws
 	c.conn.deflate = w.Header().Get("Sec-Websocket-Extensions") != ""
-	srv.log.Debug("connected", c.conn.attrs("version", int(v))...)
+	c.conn.connected("websocket")
 	go c.serve()
 }
 

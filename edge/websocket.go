@@ -32,6 +32,7 @@ type websocketConn struct {
 func (c *websocketConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
+		c.conn.srv.stats.bytesIn.Add(uint64(n))
 		c.lastRead.Store(c.conn.srv.clock())
 	}
 	return n, err
@@ -123,11 +124,12 @@ func (c *websocketConn) finish(err error) {
 	var op *net.OpError
 	switch {
 	case websocket.CloseStatus(err) != -1: // coder/websocket has answered it
-		c.conn.stopChannels(ErrClosed)
+		c.conn.left()
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.As(err, &op), errors.Is(err, io.ErrUnexpectedEOF):
-		c.conn.stopChannels(ErrClosed)
+		c.conn.left()
 		c.outbox.abort()
 	case errors.Is(err, websocket.ErrMessageTooBig):
+		c.conn.srv.stats.limits[limitMessage].Add(1)
 		c.conn.end(websocket.StatusMessageTooBig, err)
 		c.linger()
 	default:
@@ -168,18 +170,25 @@ func (c *websocketConn) wait(timeout time.Duration) { c.outbox.wait(timeout) }
 
 // inspect implements transport: nothing came from the client, nothing leaves to
 // it, or it does not answer a close frame.
-func (c *websocketConn) inspect(now int64) {
+func (c *websocketConn) inspect(now int64) (oldest int64, bytes int) {
 	srv := c.conn.srv
-	waiting, closing := c.outbox.oldest()
+	waiting, closing, bytes := c.outbox.oldest()
+	if waiting != 0 {
+		oldest = now - waiting
+	}
 	switch {
 	case closing != 0:
 		if now-closing > int64(srv.opts.closeTimeout) {
 			c.hangUp()
 		}
 	case waiting != 0 && now-waiting > int64(srv.opts.OutboxAge):
-		c.conn.slow("oldest frame waited too long")
+		if c.conn.isEnded() { // slow has nothing to say any more
+			c.hangUp()
+		}
+		c.conn.slow(slowAge)
+	case c.conn.isEnded(): // what is queued is leaving
 	case now-c.lastRead.Load() > int64(srv.opts.IdleTimeout) && !c.conn.paused():
-		srv.stats.idleClients.Add(1)
 		c.conn.end(websocket.StatusProtocolError, errIdle)
 	}
+	return oldest, bytes
 }

@@ -34,6 +34,9 @@ type Cluster struct {
 // second is usual; a restarted member on a busy machine may need many.
 const clusterTimeout = 60 * time.Second
 
+// lameDuck is how long a member that leaves may take to send its clients away.
+const lameDuck = time.Second
+
 // StartCluster starts n servers, at least two, each with a directory of its own
 // under dir. It returns once each can reach each and JetStream accepts streams
 // with n replicas. Of o, StoreDir, Listen and Name are not used.
@@ -88,6 +91,7 @@ func startCluster(n int, dir string, d Options) (*Cluster, error) {
 		}
 		so.Routes = routes
 		so.Cluster = server.ClusterOpts{Name: name, Host: "127.0.0.1", Port: ports[n+i], PoolSize: routePool}
+		so.LameDuckDuration, so.LameDuckGracePeriod = lameDuck, lameDuck/4
 		c.opts[i] = so
 	}
 	for i := range n {
@@ -116,6 +120,15 @@ func (c *Cluster) URLs() []string {
 // Stop does not wait for that.
 func (c *Cluster) Stop(i int) {
 	c.running[i] = false
+	c.Servers[i].Shutdown()
+}
+
+// Leave ends member i as a deploy of NATS does (lame duck mode): it hands over
+// what it leads and sends its clients to the others one by one. It returns when
+// the member has gone.
+func (c *Cluster) Leave(i int) {
+	c.running[i] = false
+	c.Servers[i].nats.LameDuckShutdown()
 	c.Servers[i].Shutdown()
 }
 

@@ -101,9 +101,9 @@ func appendBinary(dst []byte, v Version, m *Message, client bool) (frame []byte,
 	case v != V2:
 		return dst, false, fmt.Errorf("%w: %d", ErrVersion, v)
 	case m.RawTopic != "":
-		return dst, false, fmt.Errorf("%w: topic %s", ErrBinary, m.RawTopic)
+		return dst, false, fmt.Errorf("%w: topic is not a string", ErrBinary)
 	case m.RawEvent != "" && m.Kind != Reply:
-		return dst, false, fmt.Errorf("%w: event %s", ErrBinary, m.RawEvent)
+		return dst, false, fmt.Errorf("%w: event is not a string", ErrBinary)
 	}
 	has := layout(m.Kind, client)
 	w := binaryWriter{frame: append(dst, byte(m.Kind)), length: len(dst) + 1}
@@ -153,7 +153,7 @@ func (w *binaryWriter) ref(name string, r Ref) {
 	case r[0] == '"' && isValue(string(r)):
 		w.frame = appendUnquoted(w.frame, string(r))
 	case r[0] == '"' || r[0] == '[' || r[0] == '{':
-		w.fail(fmt.Errorf("%w: %s %s", ErrBinary, name, r))
+		w.fail(fmt.Errorf("%w: %s is not a string or a number", ErrBinary, name))
 	default:
 		w.frame = append(w.frame, r...)
 	}

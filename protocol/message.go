@@ -192,7 +192,7 @@ func (m *Message) checkText() error {
 		{"status", m.Status},
 	} {
 		if !utf8.ValidString(part.text) {
-			return fmt.Errorf("%w: %s %q", ErrUTF8, part.name, part.text)
+			return fmt.Errorf("%w: %s", ErrUTF8, part.name)
 		}
 	}
 	return nil

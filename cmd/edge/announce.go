@@ -13,10 +13,10 @@ const authOff = "AUTHENTICATION IS OFF: whoever reaches this port may join any r
 
 // announce says where to connect and what to beware of: to a person, or as log
 // lines where a program reads.
-func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr) {
+func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr, admin net.Listener) {
 	host, backend := reachable(addr), backendOf(cfg)
 	if cfg.LogFormat == "json" {
-		log.Info("edge is up", "version", buildVersion(), "socket", "ws://"+host+"/socket", "nats", backend, "history", historyOf(cfg))
+		log.Info("edge is up", "version", buildVersion(), "url", "ws://"+host+"/socket", "metrics", metricsOf(admin), "nats", backend, "history", historyOf(cfg))
 		log.Warn(authOff)
 		if lacksSecret(cfg) {
 			log.Warn(noSecret)
@@ -33,12 +33,20 @@ func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr) {
     phoenix.js   new Socket("ws://%s/socket")
     websocket    ws://%[2]s/socket/websocket?vsn=2.0.0
     health       http://%[2]s/healthz and /readyz
+    metrics      %s
     NATS         %s
     history      %s
 
   %s
 
-`, versionLine(), host, backend, historyOf(cfg), beware)
+`, versionLine(), host, metricsOf(admin), backend, historyOf(cfg), beware)
+}
+
+func metricsOf(admin net.Listener) string {
+	if admin == nil {
+		return "off: see --admin-listen"
+	}
+	return "http://" + reachable(admin.Addr()) + "/metrics"
 }
 
 // reachable is an address that a browser on this machine can use.

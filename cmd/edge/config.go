@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
+	"net/url"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +22,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/internal/logsample"
 )
 
 // defaultData is where a newcomer finds it: beside what was run.
@@ -32,7 +37,12 @@ type config struct {
 	Secret      string        `group:"clients" placeholder:"TEXT" help:"What all edges of a cluster know and nobody else: 16 bytes or more. Long-polling needs it. An edge with its own NATS makes one and keeps it with its data."`
 	SecretFile  string        `group:"clients" placeholder:"FILE" help:"File with the secret: other users of the machine can read flags."`
 	DeadAfter   time.Duration `group:"clients" default:"8s" placeholder:"TIME" help:"How long another edge may be silent before its users are taken to be gone. (default 8s)"`
-	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long clients may take to leave at the end. (default 10s)"`
+	AdmitRate   float64       `group:"clients" placeholder:"N" help:"How many clients are let in a second. Who comes sooner waits, and is refused if that would take more than 2 s. (default 200 for each CPU)"`
+	MaxSockets  int           `group:"clients" placeholder:"N" help:"How many clients there may be. Then others are refused, and /readyz says full. (default: any number)"`
+	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long the end may take: clients are sent to the other edges as fast as those can bear, and faster if this would not suffice. (default 10s)"`
+	DrainDelay  time.Duration `group:"clients" default:"0s" placeholder:"TIME" help:"How long clients are still let in at the end, for load balancers that have yet to notice; part of --drain. (default 0s)"`
+
+	AdminListen string `group:"admin" placeholder:"HOST:PORT" help:"Where operators look: /metrics for Prometheus, /healthz and /readyz, /debug/pprof/. It asks nobody who they are: keep it from clients. (default none)"`
 
 	NATS          []string `name:"nats" group:"nats" placeholder:"URL" help:"NATS servers of one cluster, such as nats://a:4222,nats://b:4222. Without it NATS runs in this process."`
 	NATSCreds     string   `name:"nats-creds" group:"nats" placeholder:"FILE" help:"Credentials file (JWT and seed)."`
@@ -52,18 +62,24 @@ type config struct {
 	Data       string `group:"embedded" placeholder:"DIR" help:"Directory of the NATS in this process. (default ${data})"`
 	NATSListen string `name:"nats-listen" group:"embedded" placeholder:"HOST:PORT" help:"Open the NATS in this process to other edges and tools. It asks for no password: keep it to loopback."`
 
+	OTLPEndpoint string  `name:"otlp-endpoint" group:"traces" placeholder:"URL" help:"OpenTelemetry collector that gets traces by OTLP over HTTP, such as http://localhost:4318. Without it nothing is traced. The variables OTEL_EXPORTER_OTLP_HEADERS and …_CERTIFICATE work as usual."`
+	TraceRatio   float64 `group:"traces" default:"0.01" placeholder:"N" help:"Share of what clients do that is traced, from 0 to 1. (default 0.01)"`
+
 	LogLevel  string           `group:"log" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error. (default info)"`
 	LogFormat string           `group:"log" default:"text" enum:"text,json" placeholder:"FORMAT" help:"text or json. (default text)"`
 	Version   kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
 	Serve     struct{}    `cmd:"" default:"1" help:"Serve clients (default)."`
 	StreamCmd streamFlags `cmd:"" name:"stream" help:"Prepare NATS."`
+	Health    healthFlags `cmd:"" help:"Ask the edge with the same --admin-listen or --listen whether it is ready, and print what it says: for the health checks of containers. Exit code 0 if it is, 1 if not."`
 
 	// What the flags mean, once checked.
 	command     string           `kong:"-"`
 	origins     edge.OriginCheck `kong:"-"`
 	natsOptions []nats.Option    `kong:"-"`
 	secret      []byte           `kong:"-"` // nil if none was given
+
+	otlpEndpoint *url.URL `kong:"-"` // nil if none was given
 }
 
 type streamFlags struct {
@@ -72,7 +88,12 @@ type streamFlags struct {
 	} `cmd:"" help:"Create the stream that keeps messages, or change it to what the --history flags say. Nothing is deleted without --shrink."`
 }
 
+type healthFlags struct {
+	URL string `name:"url" env:"-" placeholder:"URL" help:"What to ask. (default /readyz of that edge)"`
+}
+
 const (
+	commandHealth      = "health"
 	commandServe       = "serve"
 	commandStreamApply = "stream apply"
 )
@@ -83,14 +104,15 @@ Without flags it listens on port 4000 and brings its own NATS, data included. Ed
 
 const exitCodes = `
 Signals
-  The first SIGTERM or SIGINT ends in order: clients are told to reconnect, what
-  they have sent leaves. A second one ends at once.
+  The first SIGTERM or SIGINT ends in order, within --drain: /readyz is 503, then
+  clients are told to reconnect, a few at a time, and what they have sent leaves.
+  A second one ends at once.
 
 Exit codes
   0  ended in order
   1  something else failed
   2  a flag or environment variable is wrong, or a file that it names
-  3  --listen or --nats-listen: the address is in use or not ours to use
+  3  --listen, --admin-listen or --nats-listen: the address is in use or not ours to use
   4  --data: the directory cannot be used
 
   A NATS that cannot be reached ends nothing: the edge says so, retries with
@@ -107,7 +129,7 @@ func parseConfig(args []string, stdout io.Writer) (*config, error) {
 		kong.Vars{"version": versionLine(), "data": "./" + defaultData},
 		kong.DefaultEnvars("ARISTOCHAT"),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-		kong.Groups{"clients": "Clients", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "log": "Log"},
+		kong.Groups{"clients": "Clients", "admin": "Operators", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "traces": "Traces", "log": "Log"},
 		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
 			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
 				return err
@@ -160,6 +182,14 @@ func (c *config) check() error {
 	if err := checkAddress(c.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
+	if c.AdminListen != "" {
+		if err := checkAddress(c.AdminListen); err != nil {
+			return fmt.Errorf("--admin-listen: %w", err)
+		}
+	}
+	if c.command == commandHealth { // which needs no more
+		return nil
+	}
 	if c.NATSListen != "" {
 		if err := checkAddress(c.NATSListen); err != nil {
 			return fmt.Errorf("--nats-listen: %w", err)
@@ -168,8 +198,8 @@ func (c *config) check() error {
 	if c.DeadAfter < time.Second {
 		return fmt.Errorf("--dead-after: %v is less than a second", c.DeadAfter)
 	}
-	if c.Drain < 0 {
-		return fmt.Errorf("--drain: %v is negative", c.Drain)
+	if err := c.checkClients(); err != nil {
+		return err
 	}
 	var err error
 	if c.origins, err = originCheck(withoutEmpty(c.AllowOrigin)); err != nil {
@@ -184,12 +214,37 @@ func (c *config) check() error {
 	if err := c.checkNATS(); err != nil {
 		return err
 	}
+	if err := c.checkTracing(); err != nil {
+		return err
+	}
 	if c.command == commandStreamApply && len(c.NATS) == 0 {
 		return errors.New("--nats is missing: which servers shall have the stream? The NATS in an edge gets it by itself")
 	}
 	if len(c.NATS) == 0 && c.Data == "" && c.History != "off" {
 		c.Data = defaultData
 	}
+	return nil
+}
+
+// ratePerCPU is how many clients a second are let in for each CPU: about a quarter
+// of what it could do, so that those who are there notice nothing. See
+// docs/deploys.md.
+const ratePerCPU = 200
+
+func (c *config) checkClients() error {
+	switch {
+	case c.Drain < 0:
+		return fmt.Errorf("--drain: %v is negative", c.Drain)
+	case c.DrainDelay < 0:
+		return fmt.Errorf("--drain-delay: %v is negative", c.DrainDelay)
+	case c.DrainDelay > 0 && c.DrainDelay >= c.Drain:
+		return fmt.Errorf("--drain-delay: %v leaves nothing of --drain, %v, for clients to leave: the delay is part of it", c.DrainDelay, c.Drain)
+	case c.MaxSockets < 0:
+		return fmt.Errorf("--max-sockets: %d is negative", c.MaxSockets)
+	case c.AdmitRate != 0 && (c.AdmitRate < 1 || math.IsInf(c.AdmitRate, 0) || math.IsNaN(c.AdmitRate)):
+		return fmt.Errorf("--admit-rate: %v is no rate: want 1 or more clients a second", c.AdmitRate)
+	}
+	c.AdmitRate = cmp.Or(c.AdmitRate, ratePerCPU*float64(runtime.GOMAXPROCS(0)))
 	return nil
 }
 
@@ -259,12 +314,15 @@ func checkCreds(file string) error {
 	return nil
 }
 
-func newLogger(w io.Writer, cfg *config) *slog.Logger {
+// newLogger returns the log, and what counts and thins its lines.
+func newLogger(w io.Writer, cfg *config) (*slog.Logger, *logsample.Handler) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // kong knows which there are
 	o := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(w, o)
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		h = slog.NewJSONHandler(w, o)
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	lines := logsample.New(h, nil)
+	return slog.New(lines), lines
 }

@@ -19,7 +19,8 @@ type front struct {
 
 type frontState struct {
 	edge  http.Handler
-	ready func() error
+	alive func() error
+	ready []func() error
 }
 
 var (
@@ -27,8 +28,11 @@ var (
 	errDraining = errors.New("shutting down")
 )
 
-func (f *front) open(edge http.Handler, ready func() error) {
-	f.state.Store(&frontState{edge, ready})
+// open lets clients reach the edge. alive says why the process is of no use any
+// more, and each of ready why nobody should be sent here; nil if it knows of
+// nothing.
+func (f *front) open(edge http.Handler, alive func() error, ready ...func() error) {
+	f.state.Store(&frontState{edge, alive, ready})
 }
 
 // drain tells load balancers to send nobody here any more.
@@ -36,10 +40,10 @@ func (f *front) drain() { f.draining.Store(true) }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
-	case "/healthz": // alive; says nothing of NATS, which a restart of this process does not mend
-		answer(w, nil)
-	case "/readyz": // fit for new clients
-		answer(w, f.ready())
+	case "/healthz":
+		f.serveHealth(w, r)
+	case "/readyz":
+		f.serveReady(w, r)
 	default:
 		s := f.state.Load()
 		if s == nil {
@@ -51,6 +55,20 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// serveHealth says whether the process works. It says nothing of NATS, which a
+// restart of this process does not mend.
+func (f *front) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	if s := f.state.Load(); s != nil {
+		answer(w, s.alive())
+		return
+	}
+	answer(w, nil)
+}
+
+// serveReady says whether the edge is fit for new clients.
+func (f *front) serveReady(w http.ResponseWriter, _ *http.Request) { answer(w, f.ready()) }
+
+// ready returns all that speaks against new clients.
 func (f *front) ready() error {
 	if f.draining.Load() {
 		return errDraining
@@ -59,7 +77,11 @@ func (f *front) ready() error {
 	if s == nil {
 		return errStarting
 	}
-	return s.ready()
+	var errs []error
+	for _, ready := range s.ready {
+		errs = append(errs, ready())
+	}
+	return errors.Join(errs...)
 }
 
 func answer(w http.ResponseWriter, err error) {

@@ -33,9 +33,9 @@ func TestHealth(t *testing.T) {
 	check("at first", "/readyz", 503, "starting")
 	check("at first", "/socket/websocket", 503, "starting")
 
-	var notReady error
+	var notAlive, notReady, full error
 	teapot := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
-	f.open(teapot, func() error { return notReady })
+	f.open(teapot, func() error { return notAlive }, func() error { return notReady }, func() error { return full })
 	check("open", "/readyz", 200, "ok")
 	check("open", "//socket//websocket/", 418, "")
 
@@ -44,7 +44,13 @@ func TestHealth(t *testing.T) {
 	check("without NATS", "/readyz", 503, "no NATS")
 	check("without NATS", "/socket/websocket", 418, "")
 
-	notReady = nil
+	full = errors.New("full")
+	check("without NATS, and full", "/readyz", 503, "no NATS\nfull")
+
+	notAlive = errors.New("stuck")
+	check("stuck", "/healthz", 503, "stuck")
+
+	notAlive, notReady, full = nil, nil, nil
 	f.drain()
 	check("draining", "/healthz", 200, "ok")
 	check("draining", "/readyz", 503, "shutting down")

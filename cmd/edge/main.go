@@ -12,16 +12,21 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/fleet"
+	"github.com/aristochat/aristochat/edge/metrics"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
+	"github.com/aristochat/aristochat/internal/logsample"
 )
 
 func main() {
@@ -63,46 +68,66 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil || cfg == nil {
 		return err
 	}
-	log := newLogger(stderr, cfg)
+	if cfg.command == commandHealth {
+		return checkHealth(ctx, cfg, stdout)
+	}
+	log, lines := newLogger(stderr, cfg)
+	defer lines.Flush()
 	slog.SetDefault(log) // for libraries that know no other
 	if cfg.command == commandStreamApply {
 		return applyStream(ctx, cfg, log, stdout)
 	}
-	return serve(ctx, cfg, log, stdout)
+	return serve(ctx, cfg, log, lines, stdout)
 }
 
 // serve answers until ctx ends, then gives clients cfg.Drain to leave.
-func serve(ctx context.Context, cfg *config, log *slog.Logger, stdout io.Writer) error {
+func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.Handler, stdout io.Writer) error {
+	limitMemory(log)
 	// First what fails most often, and before anything is written.
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := listen("--listen", cfg.Listen, "4001")
 	if err != nil {
-		return &exitError{exitListen, fmt.Errorf("--listen: %w; %s", err, listenHint(err))}
+		return err
 	}
 	f := &front{}
 	hs := newHTTPServer(f, log)
+	reg := newRegistry(f, lines)
+	admin := newAdminServer(newAdmin(f, reg, log), log)
+	var al net.Listener // nil if nobody shall look
+	if cfg.AdminListen != "" {
+		if al, err = listen("--admin-listen", cfg.AdminListen, "9465"); err != nil {
+			l.Close()
+			return err
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ignoreClosed(hs.Serve(l)) })
+	if al != nil {
+		g.Go(func() error { return ignoreClosed(admin.Serve(al)) })
+	}
 	// From here on there are answers about health, whatever NATS does.
 
-	srv, link, stopNATS, err := open(gctx, cfg, log)
+	e, err := open(gctx, cfg, log)
 	if err != nil {
 		hs.Close()
+		admin.Close()
 		if ctx.Err() != nil { // told to end before it had begun
 			err = nil
 		}
 		return errors.Join(err, g.Wait())
 	}
-	f.open(srv, link.Ready)
-	announce(stdout, log, cfg, l.Addr())
+	reg.MustRegister(metrics.New(e.srv, e.who))
+	f.open(e.srv, e.srv.Alive, e.srv.Ready, e.link.Ready)
+	announce(stdout, log, cfg, l.Addr(), al)
 
 	g.Go(func() error {
-		remind(gctx, log, link)
+		remind(gctx, log, e.link)
+		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String(), "delay", cfg.DrainDelay.String())
 		f.drain()
-		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain)
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)
 		defer cancel()
-		closeAll(ctx, log, hs, srv, link, stopNATS)
+		e.end(ctx, hs)
+		admin.Close() // last: an end can be watched
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -119,47 +144,88 @@ type link interface {
 	Close(context.Context) error
 }
 
-// open links to NATS and makes the server on top. stopNATS ends what runs in
-// this process.
-func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edge.Server, _ link, stopNATS func(), err error) {
-	bo, stopNATS, err := backboneOptions(cfg, log)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	l, err := connect(ctx, cfg, bo)
-	if err != nil {
-		stopNATS()
-		return nil, nil, nil, err
-	}
-	srv, err := newServer(l, cfg, log)
-	if err != nil {
-		err = errors.Join(err, l.Close(ctx))
-		stopNATS()
-		return nil, nil, nil, err
-	}
-	return srv, l, stopNATS, nil
+// An edgeProcess is what a server needs around it, and ends in order.
+type edgeProcess struct {
+	log    *slog.Logger
+	cfg    *config
+	srv    *edge.Server
+	who    *presence.Tracker
+	table  *fleet.Table
+	member *fleet.Member
+	link   link
+	stop   []func(context.Context) // what ends last, in reverse order
 }
 
-func newServer(l link, cfg *config, log *slog.Logger) (*edge.Server, error) {
-	poll, err := longPoll(cfg)
+// open links to NATS and makes the server on top.
+func open(ctx context.Context, cfg *config, log *slog.Logger) (_ *edgeProcess, err error) {
+	e := &edgeProcess{log: log, cfg: cfg}
+	defer func() {
+		if err != nil {
+			e.stopAll(ctx)
+		}
+	}()
+	tracer, stopTracing, err := newTracer(ctx, cfg, log)
 	if err != nil {
 		return nil, err
+	}
+	e.stop = append(e.stop, stopTracing)
+	bo, stopNATS, err := backboneOptions(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	e.stop = append(e.stop, func(context.Context) { stopNATS() })
+	if e.link, err = connect(ctx, cfg, bo); err != nil {
+		return nil, err
+	}
+	if err := e.serve(ctx, tracer); err != nil {
+		return nil, errors.Join(err, e.link.Close(ctx))
+	}
+	return e, nil
+}
+
+func (e *edgeProcess) serve(ctx context.Context, tracer trace.Tracer) (err error) {
+	if e.table, err = fleet.Watch(ctx, e.link, &fleet.Options{Logger: e.log}); err != nil {
+		return err
+	}
+	if e.srv, e.who, err = newServer(e.link, e.cfg, e.table, e.log, tracer); err != nil {
+		return err
+	}
+	e.member = e.table.Join(e.srv, &fleet.MemberOptions{Version: buildVersion()})
+	return nil
+}
+
+func (e *edgeProcess) stopAll(ctx context.Context) {
+	for _, stop := range slices.Backward(e.stop) {
+		stop(ctx)
+	}
+}
+
+func newServer(l link, cfg *config, others *fleet.Table, log *slog.Logger, tracer trace.Tracer) (*edge.Server, *presence.Tracker, error) {
+	poll, err := longPoll(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	if poll != nil {
+		poll.Alive = others.Alive
 	}
 	srv, err := edge.New(l, &edge.Options{
 		Connect:     rooms.Connect,
 		AuthToken:   true, // nobody verifies it yet, but clients that send one break off if it is ignored
 		CheckOrigin: cfg.origins,
 		LongPoll:    poll,
+		Tracer:      tracer,
+		MaxSockets:  cfg.MaxSockets,
+		AdmitRate:   cfg.AdmitRate,
 		Logger:      log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	rooms.Serve(srv, &rooms.Options{
+	who := rooms.Serve(srv, &rooms.Options{
 		NoHistory: cfg.History == "off",
 		Presence:  &presence.Options{DeadAfter: cfg.DeadAfter},
 	})
-	return srv, nil
+	return srv, who, nil
 }
 
 func connect(ctx context.Context, cfg *config, o *backbone.Options) (link, error) {
@@ -194,9 +260,16 @@ func remind(ctx context.Context, log *slog.Logger, l link) {
 	}
 }
 
-// closeAll ends clients first and NATS last, so that what clients have said
-// still leaves.
-func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.Server, l link, stopNATS func()) {
+// end ends in order, at the latest when ctx does: for the delay clients may still
+// come, then they go, and NATS last, so that what they have said still leaves.
+func (e *edgeProcess) end(ctx context.Context, hs *http.Server) {
+	e.member.Leave() // nobody shall count on this edge
+	if e.cfg.DrainDelay > 0 {
+		select {
+		case <-time.After(e.cfg.DrainDelay):
+		case <-ctx.Done():
+		}
+	}
 	// Together: hs waits for handshakes, and hs knows nothing of upgraded
 	// connections.
 	var wg sync.WaitGroup
@@ -205,14 +278,15 @@ func closeAll(ctx context.Context, log *slog.Logger, hs *http.Server, srv *edge.
 			hs.Close()
 		}
 	})
-	if err := srv.Shutdown(ctx); err != nil {
-		log.Warn("cutting off clients that did not leave in time", "error", err)
+	if err := e.srv.Drain(ctx, e.member.Pace); err != nil {
+		e.log.Warn("cutting off clients that did not leave in time", "error", err, "clients", e.srv.Stats().DrainCut)
 	}
 	wg.Wait()
-	if err := l.Close(ctx); err != nil {
-		log.Warn("NATS may not have got everything", "error", err)
+	e.table.Close()
+	if err := e.link.Close(ctx); err != nil {
+		e.log.Warn("NATS may not have got everything", "error", err)
 	}
-	stopNATS()
+	e.stopAll(ctx)
 }
 
 func ignoreClosed(err error) error {
@@ -222,12 +296,21 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-func listenHint(err error) string {
+// listen listens on the address of a flag. port is one to propose.
+func listen(flag, address, port string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &exitError{exitListen, fmt.Errorf("%s: %w; %s", flag, err, listenHint(err, flag+" :"+port))}
+	}
+	return l, nil
+}
+
+func listenHint(err error, such string) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program listens there: stop it, or choose another port, such as --listen :4001"
+		return "another program listens there: stop it, or choose another port, such as " + such
 	case errors.Is(err, syscall.EACCES):
-		return "ports below 1024 need a privilege: choose another, such as --listen :4000"
+		return "ports below 1024 need a privilege: choose another, such as " + such
 	}
-	return "choose an address of this machine, such as --listen :4000"
+	return "choose an address of this machine, such as " + such
 }

@@ -89,6 +89,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"--version"}, 0, "^aristochat edge "},
 		{[]string{"--nope"}, exitUsage, "^edge: unknown flag --nope"},
 		{[]string{"--listen", l.Addr().String()}, exitListen, "^edge: --listen: .*in use"},
+		{[]string{"--listen", "127.0.0.1:0", "--admin-listen", l.Addr().String()}, exitListen, "^edge: --admin-listen: .*in use.*--admin-listen :"},
 		{[]string{"--listen", "127.0.0.1:0", "--data", "/dev/null/x"}, exitData, "^edge: --data: "},
 	}
 	for _, tt := range tests {
@@ -158,7 +159,7 @@ func TestJSONLog(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Errorf("line is not JSON: %s", line)
 		}
-		if s, ok := m["socket"].(string); ok {
+		if s, ok := m["url"].(string); ok {
 			socket = s
 		}
 	}

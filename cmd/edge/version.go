@@ -6,13 +6,18 @@ import (
 	"runtime/debug"
 )
 
-// version is set by release builds: -ldflags "-X main.version=v1.2.3".
-var version string
+// Set by builds of releases and images: -ldflags "-X main.version=v1.2.3 -X main.commit=0123abcd".
+var version, commit string
 
 // buildVersion is the release, or else what the Go toolchain recorded.
 func buildVersion() string {
-	if version != "" {
+	switch {
+	case version != "" && commit != "":
+		return version + "-" + shortCommit(commit)
+	case version != "":
 		return version
+	case commit != "":
+		return "development-" + shortCommit(commit)
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -26,7 +31,7 @@ func buildVersion() string {
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			revision = "-" + s.Value[:min(len(s.Value), 12)]
+			revision = "-" + shortCommit(s.Value)
 		case s.Key == "vcs.modified" && s.Value == "true":
 			modified = "-dirty"
 		}
@@ -36,6 +41,8 @@ func buildVersion() string {
 	}
 	return v
 }
+
+func shortCommit(s string) string { return s[:min(len(s), 12)] }
 
 func versionLine() string {
 	return fmt.Sprintf("aristochat edge %s (%s, %s/%s)", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -27,6 +27,22 @@ var errNotSent = errors.New("not sent")
 
 // Append implements [edge.History].
 func (st *Store) Append(ctx context.Context, topic string, e edge.Event, key string) (edge.Stamp, error) {
+	stamp, err := st.append(ctx, topic, e, key)
+	c := &st.counters
+	switch {
+	case err == nil:
+		c.appended.Add(1)
+	case errors.Is(err, edge.ErrUnknown):
+		c.unknown.Add(1)
+	case errors.Is(err, edge.ErrUnavailable):
+		c.failed.Add(1)
+	case ctx.Err() == nil:
+		c.refused.Add(1)
+	}
+	return stamp, err
+}
+
+func (st *Store) append(ctx context.Context, topic string, e edge.Event, key string) (edge.Stamp, error) {
 	if err := ctx.Err(); err != nil {
 		return edge.Stamp{}, err
 	}
@@ -46,7 +62,6 @@ func (st *Store) Append(ctx context.Context, topic string, e edge.Event, key str
 	if err != nil {
 		return edge.Stamp{}, err
 	}
-	st.counters.appended.Add(1)
 	return edge.Stamp{Seq: seq, At: st.storedAt(ctx, epoch, topic, m.Subject, seq)}, nil
 }
 
@@ -95,9 +110,11 @@ func (st *Store) sendOnce(ctx context.Context, m *nats.Msg) (uint64, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, st.opts.AckTimeout)
 	defer cancel()
+	begin := time.Now()
 	reply, err := st.rpc.RequestMsgWithContext(ctx, m)
 	switch {
 	case err == nil:
+		st.counters.publish.Observe(time.Since(begin))
 	case errors.Is(err, nats.ErrMaxPayload):
 		return 0, &edge.Error{Reason: reasonTooLarge}
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):

@@ -15,6 +15,7 @@
 //
 //	Phx-Event       the event. On chat.in it may be missing: then it is chat_msg.
 //	Phx-Payload     "binary" if the payload is not JSON; otherwise absent
+//	traceparent     the span that published it, if one is recorded (W3C Trace Context)
 //	Nats-Msg-Id     on chat.in: the idempotency key
 //
 // So any program can speak in a room:

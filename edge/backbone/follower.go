@@ -456,6 +456,6 @@ func (f *follower) nudge(ctx context.Context) {
 		err = f.store.PublishControl(ctx, nudgeKind, data)
 	}
 	if err != nil && !errors.Is(err, edge.ErrUnavailable) {
-		f.store.log.Warn("cannot tell other edges of a message", "topic", f.topic.name, "seq", seq, "error", err)
+		f.store.log.Warn("cannot tell other edges of a message", "room", f.topic.name, "seq", seq, "error", err)
 	}
 }

@@ -17,12 +17,16 @@ import (
 const (
 	headerEvent   = "Phx-Event"
 	headerPayload = "Phx-Payload"
+	headerTrace   = "traceparent" // as the W3C and NATS itself spell it
 
 	binaryPayload = "binary"
 )
 
 // defaultEvent is what a stored message without an event is.
 const defaultEvent = "chat_msg"
+
+// lenTrace is the length of a traceparent of version 00.
+const lenTrace = 55
 
 // maxEvent is the longest event in bytes: binary frames give its length one byte.
 const maxEvent = 255
@@ -39,6 +43,9 @@ func newMessage(subject string, e edge.Event, stored bool) (*nats.Msg, error) {
 	m := &nats.Msg{Subject: subject, Header: nats.Header{headerEvent: {e.Name}}, Data: e.Payload}
 	if e.Binary {
 		m.Header[headerPayload] = []string{binaryPayload}
+	}
+	if e.Trace != "" {
+		m.Header[headerTrace] = []string{e.Trace}
 	}
 	return m, nil
 }
@@ -59,6 +66,9 @@ func parseMessage(h nats.Header, data []byte, stored bool) (edge.Event, error) {
 			return e, fmt.Errorf("header %s is %q", headerPayload, kinds)
 		}
 		e.Binary = true
+	}
+	if traces := h[headerTrace]; len(traces) == 1 && len(traces[0]) == lenTrace {
+		e.Trace = traces[0]
 	}
 	if err := checkEvent(e.Name, stored); err != nil {
 		return e, err

@@ -354,6 +354,16 @@ func TestSlowConsumer(t *testing.T) {
 // acknowledged is delivered by both, once, in the stream's order, and a retry
 // with its key makes no second message.
 func TestClusterLosesServers(t *testing.T) {
+	loseServers(t, (*embedded.Cluster).Stop)
+}
+
+// The same where servers leave in order, as in a deploy of NATS.
+func TestClusterServersLeave(t *testing.T) {
+	loseServers(t, (*embedded.Cluster).Leave)
+}
+
+func loseServers(t *testing.T, end func(c *embedded.Cluster, i int)) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a cluster")
 	}
@@ -400,7 +410,7 @@ func TestClusterLosesServers(t *testing.T) {
 		})
 	}
 	for i := range c.Servers {
-		c.Stop(i)
+		end(c, i)
 		time.Sleep(300 * time.Millisecond)
 		if err := c.Restart(i); err != nil {
 			t.Error(err)

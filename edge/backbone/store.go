@@ -286,13 +286,13 @@ func (st *Store) report(r StreamReport) {
 		st.log.Info("created the stream", "stream", r.Name)
 	}
 	for _, s := range r.Changed {
-		st.log.Info("changed the stream", "stream", r.Name, "what", s)
+		st.log.Info("changed the stream", "stream", r.Name, "reason", s)
 	}
 	for _, s := range r.Differs {
-		st.log.Warn("the stream is not as it should be", "stream", r.Name, "what", s)
+		st.log.Warn("the stream is not as it should be", "stream", r.Name, "reason", s)
 	}
 	for _, s := range r.Warnings {
-		st.log.Warn("messages are at risk", "stream", r.Name, "why", s)
+		st.log.Warn("messages are at risk", "stream", r.Name, "reason", s)
 	}
 }
 

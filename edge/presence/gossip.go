@@ -23,7 +23,7 @@ type digest struct {
 // listen begins to hear what concerns no room.
 func (t *Tracker) listen() {
 	for word, hear := range map[string]func(p *packet, answer func([]byte) error){
-		wordBeat:   func(*packet, func([]byte) error) {},
+		wordBeat:   func(p *packet, _ func([]byte) error) { t.hearBeat(p) },
 		wordBye:    func(p *packet, _ func([]byte) error) { t.hearBye(p.edge) },
 		wordDigest: func(p *packet, _ func([]byte) error) { t.hearDigest(p) },
 		wordNeed + hex.EncodeToString(t.self[:]): func(p *packet, answer func([]byte) error) {
@@ -49,7 +49,7 @@ func (t *Tracker) say(word, topic string, p *packet) {
 	p.edge = t.self
 	// Without a link nobody hears it: they notice by the versions.
 	if err := t.net.Say(word, topic, p.encode()); err != nil {
-		t.log.Debug("presence cannot be told to other edges", "word", word, "topic", topic, "error", err)
+		t.log.Debug("presence cannot be told to other edges", "word", word, "room", topic, "error", err)
 	}
 }
 
@@ -58,6 +58,7 @@ func (t *Tracker) say(word, topic string, p *packet) {
 func (t *Tracker) hear(data []byte) *packet {
 	p, err := decodePacket(data)
 	if err != nil {
+		t.stats.invalid.Add(1)
 		t.log.Warn("dropping what is not a packet of presence", "error", err)
 		return nil
 	}
@@ -81,6 +82,22 @@ func (t *Tracker) hear(data []byte) *packet {
 	}
 	from.last = time.Now()
 	return p
+}
+
+// hearBeat takes the users of an edge that drains to be on their way.
+func (t *Tracker) hearBeat(p *packet) {
+	if p.kind == kindLeaving {
+		t.retire(p.edge)
+	}
+}
+
+// retire has whoever joins elsewhere take the place of an entry of this edge.
+func (t *Tracker) retire(e edgeID) {
+	for _, r := range t.all() {
+		r.mu.Lock()
+		r.state.retire(e)
+		r.mu.Unlock()
+	}
 }
 
 // hearBye keeps an edge's users for the grace.
@@ -179,7 +196,11 @@ func (t *Tracker) run() {
 		case <-t.quit:
 			return
 		case <-beats.C:
-			t.say(wordBeat, "", &packet{kind: kindBeat, text: t.name()})
+			if t.leaving.Load() {
+				t.leave()
+			} else {
+				t.say(wordBeat, "", &packet{kind: kindBeat, text: t.name()})
+			}
 			beats.Reset(jitter(t.opts.DeadAfter / 4))
 		case <-digests.C:
 			t.sayDigest()
@@ -226,6 +247,7 @@ func (t *Tracker) later(job func()) {
 	select {
 	case t.jobs <- job:
 	default:
+		t.stats.unanswered.Add(1)
 		t.log.Warn("too much to do for presence, a question goes unanswered")
 	}
 }
@@ -257,7 +279,8 @@ func (t *Tracker) sweep(now time.Time) {
 		case p.gone && silent >= time.Hour: // nothing of it is on its way any more
 			delete(t.peers, id)
 		case !p.gone && silent >= t.opts.DeadAfter && now.After(t.thaw):
-			t.log.Warn("another edge is silent, its users are taken to be gone", "edge", p.name, "silent", silent)
+			t.stats.dead.Add(1)
+			t.log.Warn("another edge is silent, its users are taken to be gone", "edge", p.name, "silent", silent.String())
 			delete(t.peers, id)
 			dead = append(dead, id)
 		}

@@ -40,8 +40,9 @@ type Options struct {
 	// 8 s.
 	DeadAfter time.Duration
 
-	// Grace is how long the users of an edge that was shut down are taken to
-	// be on their way to another one. If zero, 2 s.
+	// Grace is how long a user whose edge was drained or shut down is taken to
+	// be on the way to another one. If zero, 5 s: some of it passes while the
+	// other one lets in those who came before.
 	Grace time.Duration
 
 	// Name is how other edges call this one in their logs.
@@ -76,7 +77,7 @@ func (o *Options) withDefaults() (d Options) {
 	d.Rate = cmp.Or(d.Rate, 5)
 	d.Burst = cmp.Or(d.Burst, 10)
 	d.DeadAfter = cmp.Or(d.DeadAfter, 8*time.Second)
-	d.Grace = cmp.Or(d.Grace, 2*time.Second)
+	d.Grace = cmp.Or(d.Grace, 5*time.Second)
 	d.batch = cmp.Or(d.batch, 25*time.Millisecond)
 	d.digest = cmp.Or(d.digest, 30*time.Second)
 	d.linger = cmp.Or(d.linger, 30*time.Second)

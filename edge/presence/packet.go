@@ -12,6 +12,7 @@ import (
 //
 //	beat    name of the edge
 //	bye     -
+//	leaving -: what an edge that drains says in place of a beat
 //	diff    version, prev, joins, leaves (refs)
 //	full    version, more, entries: the answer to a question, in one packet or several
 //	head    entries that the packets to come have together
@@ -27,6 +28,7 @@ const (
 	kindHead
 	kindDigest
 	kindWant
+	kindLeaving
 )
 
 const packetFormat = 1
@@ -148,7 +150,7 @@ func decodePacket(data []byte) (*packet, error) {
 	switch p.kind {
 	case kindBeat, kindWant:
 		p.text = r.text()
-	case kindBye:
+	case kindBye, kindLeaving:
 	case kindDiff:
 		p.diff.version, p.diff.prev = r.uvarint(), r.uvarint()
 		p.diff.joins = r.entries()

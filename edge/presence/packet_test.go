@@ -11,6 +11,7 @@ import (
 var examplePackets = []packet{
 	{kind: kindBeat, edge: edgeA, text: "pod-1"},
 	{kind: kindBye, edge: edgeA},
+	{kind: kindLeaving, edge: edgeA},
 	{kind: kindDiff, edge: edgeA, diff: diff{
 		version: 1795353650000001, prev: 1795353650000000,
 		joins:  []entry{{key: "ann", meta: `{"n":1}`, ref: refOf("r2"), prev: refOf("r1"), slot: 7}, {key: "", meta: "{}", ref: refOf("r3")}},

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -71,14 +72,14 @@ func (r *room) open() {
 	t := r.t
 	stopDiffs, err := t.net.Listen(wordDiff, r.topic, r.hearDiff)
 	if err != nil {
-		t.log.Error("presence of other edges cannot be followed", "topic", r.topic, "error", err)
+		t.log.Error("presence of other edges cannot be followed", "room", r.topic, "error", err)
 		r.answered()
 		return
 	}
 	r.ask(r.answered)
 	stopQuestions, err := t.net.Listen(wordAsk, r.topic, func(_ []byte, answer func([]byte) error) { r.question(answer) })
 	if err != nil {
-		t.log.Error("presence cannot be told to other edges", "topic", r.topic, "error", err)
+		t.log.Error("presence cannot be told to other edges", "room", r.topic, "error", err)
 		stopQuestions = func() {}
 	}
 	r.mu.Lock()
@@ -138,10 +139,13 @@ func (r *room) track(c *channel, key, meta string) error {
 	case c.find(key) >= 0:
 		return ErrTracked
 	case len(c.tracked) >= o.MaxKeys:
+		r.t.stats.limits[limitKeys].Add(1)
 		return edge.Refuse(fmt.Sprintf("a channel may track %d presence keys", o.MaxKeys))
 	case r.state.count(key) >= o.MaxMetas:
+		r.t.stats.limits[limitMetas].Add(1)
 		return edge.Refuse(fmt.Sprintf("present %d times already", o.MaxMetas))
 	case !c.allow(o):
+		r.t.stats.limits[limitRate].Add(1)
 		return errTooFast
 	}
 	e := entry{key: key, meta: meta}
@@ -178,6 +182,7 @@ func (r *room) update(c *channel, old *entry, meta string) (done bool, err error
 	case i < 0:
 		return false, nil
 	case !c.allow(&r.t.opts):
+		r.t.stats.limits[limitRate].Add(1)
 		return false, errTooFast
 	}
 	e := entry{key: old.key, meta: meta, prev: old.ref, slot: old.slot}
@@ -194,6 +199,7 @@ func (r *room) untrack(c *channel, key string) error {
 		return nil
 	}
 	if !c.allow(&r.t.opts) {
+		r.t.stats.limits[limitRate].Add(1)
 		return errTooFast
 	}
 	e := c.tracked[i]
@@ -202,8 +208,9 @@ func (r *room) untrack(c *channel, key string) error {
 	return nil
 }
 
-// end forgets a channel and what it tracks.
-func (r *room) end(s *edge.Socket) {
+// end forgets a channel and what it tracks: if its server drains after the
+// grace, since the user is on the way to another edge.
+func (r *room) end(s *edge.Socket, reason error) {
 	if r.t.closed.Load() { // the users are on their way to other edges
 		return
 	}
@@ -214,9 +221,23 @@ func (r *room) end(s *edge.Socket) {
 	if len(r.channels) == 0 {
 		r.idle = time.Now()
 	}
-	if c != nil {
+	switch {
+	case c == nil:
+	case errors.Is(reason, edge.ErrDraining):
+		time.AfterFunc(r.t.opts.Grace, func() { r.expire(c.tracked) })
+	default:
 		r.takeLocked(c.tracked...)
 	}
+}
+
+// expire takes entries away whose users did not come back elsewhere.
+func (r *room) expire(entries []*entry) {
+	if r.t.closed.Load() { // other edges have been told, and see to it
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.takeLocked(entries...)
 }
 
 // putLocked adds an entry of this edge, in the place of old if not nil.

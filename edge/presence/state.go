@@ -29,7 +29,7 @@ type state struct {
 type part struct {
 	version uint64
 	entries map[ref]*held
-	retired bool // its edge has said goodbye; see retire
+	retired bool // see retire
 }
 
 // A held entry is in a part and in the list of its key.
@@ -137,7 +137,7 @@ func (s *state) drop(e edgeID) change {
 	return c
 }
 
-// retire keeps an edge's entries for a while after it has said goodbye: a key
+// retire marks an edge as one that drains, or has said goodbye: a key
 // that joins elsewhere takes the place of one of its entries there, in the same
 // change, so that who moves never appears to leave.
 func (s *state) retire(e edgeID) {

@@ -199,7 +199,7 @@ func (r *room) send(n *notice) {
 
 func (r *room) broadcast(event string, payload []byte) {
 	if err := r.t.srv.BroadcastLocal(r.topic, event, edge.Payload{Bytes: payload}); err != nil {
-		r.t.log.Warn("presence cannot be told to some members", "topic", r.topic, "event", event, "error", err)
+		r.t.log.Warn("presence cannot be told to some members", "room", r.topic, "event", event, "error", err)
 	}
 }
 
@@ -210,7 +210,7 @@ func (r *room) appendList(b []byte, groups []group) []byte {
 	}
 	list, err := marshal(r.t.fetched(context.Background(), r.topic, groups))
 	if err != nil {
-		r.t.log.Error("what was fetched for presences has no JSON", "topic", r.topic, "error", err)
+		r.t.log.Error("what was fetched for presences has no JSON", "room", r.topic, "error", err)
 		return appendGroups(b, groups)
 	}
 	return append(b, list...)

@@ -34,6 +34,7 @@ type Tracker struct {
 	self  edgeID
 	mint  mint
 	clock atomic.Uint64 // of versions
+	stats stats
 
 	quit     chan struct{} // closed by Close
 	resync   chan struct{} // holds a token if something may have been missed
@@ -41,6 +42,7 @@ type Tracker struct {
 	jobs     chan func()   // what takes longer than hearing may
 	tasks    sync.WaitGroup
 	closed   atomic.Bool
+	leaving  atomic.Bool // the server drains
 	stops    []func()
 
 	digests map[edgeID]*digest // being read; of who hears alone
@@ -77,12 +79,22 @@ func New(srv *edge.Server, o *Options) *Tracker {
 	t.listen()
 	t.tasks.Go(t.run)
 	t.tasks.Go(t.work)
+	srv.OnDrain(t.leave)
 	srv.OnShutdown(t.Close)
 	return t
 }
 
 // tick returns the next version. All of an edge are different, and grow.
 func (t *Tracker) tick() uint64 { return t.clock.Add(1) }
+
+// leave has all edges, this one too, take those who join elsewhere from now on
+// for users of this one. It is said again and again, to edges and of rooms that
+// are new.
+func (t *Tracker) leave() {
+	t.leaving.Store(true)
+	t.say(wordBeat, "", &packet{kind: kindLeaving})
+	t.retire(t.self)
+}
 
 // Close says goodbye to the other edges, which take the users of this one to be
 // on their way to another, and ends the Tracker: what it is told from now on
@@ -124,6 +136,7 @@ func (t *Tracker) Track(s *edge.Socket, key string, meta any) error {
 		return err
 	}
 	if len(key) > maxKey || !utf8.ValidString(key) {
+		t.stats.limits[limitKeyBytes].Add(1)
 		return edge.Refuse(fmt.Sprintf("presence key is not a text of at most %d bytes", maxKey))
 	}
 	r, c, err := t.enter(s)
@@ -267,7 +280,7 @@ func (t *Tracker) fetched(ctx context.Context, topic string, groups []group) (li
 		err = t.opts.Fetch(ctx, topic, list)
 	}()
 	if err != nil {
-		t.log.Error("fetching presences failed", "topic", topic, "error", err)
+		t.log.Error("fetching presences failed", "room", topic, "error", err)
 		list = listOf(groups)
 	}
 	return list
@@ -279,6 +292,7 @@ func (t *Tracker) checked(meta any) (string, error) {
 		return "", err
 	}
 	if limit := min(t.opts.MaxMeta, maxMetaBytes); len(m) > limit {
+		t.stats.limits[limitMetaBytes].Add(1)
 		return "", edge.Refuse(fmt.Sprintf("presence meta is longer than %d bytes", limit))
 	}
 	return m, nil
@@ -327,7 +341,7 @@ func (t *Tracker) enter(s *edge.Socket) (*room, *channel, error) {
 		r.open()
 	}
 	if first {
-		s.OnEnd(func() { r.end(s) })
+		s.OnEnd(func(reason error) { r.end(s, reason) })
 		s.Do(func(context.Context) error { r.greet(s); return nil })
 	}
 	return r, c, nil
@@ -372,31 +386,6 @@ func (t *Tracker) all() []*room {
 		rooms = append(rooms, r)
 	}
 	return rooms
-}
-
-// Stats are what a Tracker holds now.
-type Stats struct {
-	Rooms int `json:"rooms"` // followed
-	Edges int `json:"edges"` // others that live
-	Metas int `json:"metas"` // of all edges, in the rooms followed
-}
-
-// Stats returns the counts.
-func (t *Tracker) Stats() (st Stats) {
-	for _, r := range t.all() {
-		r.mu.Lock()
-		st.Rooms++
-		st.Metas += r.state.size
-		r.mu.Unlock()
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range t.peers {
-		if !p.gone {
-			st.Edges++
-		}
-	}
-	return st
 }
 
 // name is how logs call this edge.

@@ -65,7 +65,13 @@ func (s *site) leader(t *testing.T) (i int) {
 // Members on two edges see what publishers on both say in one order. The
 // server that leads the stream goes in the middle of it: there is a pause,
 // nothing is lost, nothing comes twice, and no client loses its connection.
-func TestServerLost(t *testing.T) {
+func TestServerLost(t *testing.T) { loseLeader(t, (*embedded.Cluster).Stop) }
+
+// The same where it leaves in order, as in a deploy of NATS.
+func TestServerLeaves(t *testing.T) { loseLeader(t, (*embedded.Cluster).Leave) }
+
+func loseLeader(t *testing.T, end func(c *embedded.Cluster, i int)) {
+	t.Helper()
 	s := newSite(t)
 	const topic, perEdge, messages = "rooms:lobby", 4, 40
 	epoch := s.stores[0].Epoch()
@@ -114,7 +120,7 @@ func TestServerLost(t *testing.T) {
 	}
 	eventually(t, "a third is said", func() bool { return acked.Load() > int64(total/3) })
 	gone := s.leader(t)
-	s.Stop(gone)
+	end(s.Cluster, gone)
 	speaking.Wait()
 	listening.Wait()
 

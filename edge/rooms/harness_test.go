@@ -96,7 +96,12 @@ type server struct {
 
 func newEdge(t testing.TB, b edge.Backbone, o *rooms.Options) *server {
 	t.Helper()
-	srv, err := edge.New(b, &edge.Options{Connect: rooms.Connect, Logger: quiet()})
+	return newEdgeWith(t, b, &edge.Options{Connect: rooms.Connect, Logger: quiet()}, o)
+}
+
+func newEdgeWith(t testing.TB, b edge.Backbone, eo *edge.Options, o *rooms.Options) *server {
+	t.Helper()
+	srv, err := edge.New(b, eo)
 	if err != nil {
 		t.Fatal(err)
 	}

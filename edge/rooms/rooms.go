@@ -59,8 +59,8 @@ func Connect(_ context.Context, h *edge.Handshake) (edge.Session, error) {
 }
 
 // Serve adds the rooms to a server whose sessions have a user name (a string)
-// as their Assigns.
-func Serve(srv *edge.Server, o *Options) {
+// as their Assigns. It returns who knows who is in them, nil if nobody does.
+func Serve(srv *edge.Server, o *Options) *presence.Tracker {
 	if o == nil {
 		o = &Options{}
 	}
@@ -77,6 +77,7 @@ func Serve(srv *edge.Server, o *Options) {
 		who = presence.New(srv, o.Presence)
 	}
 	srv.Channel("rooms:*", func() edge.Channel { return &room{maxBody: limit, history: !o.NoHistory, who: who} }, opts...)
+	return who
 }
 
 // A room is one member's place in a room.

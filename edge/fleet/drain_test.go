@@ -1,0 +1,207 @@
+package fleet_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aristochat/aristochat/edge"
+	"github.com/coder/websocket"
+)
+
+// Hundreds of sockets leave an edge that drains: evenly, no faster than the two
+// other edges let in together, and each with everything that was said before.
+func TestDrain(t *testing.T) {
+	ns := newNATS(t)
+	a := newEdge(t, ns, &edge.Options{})
+	for range 2 {
+		newEdge(t, ns, &edge.Options{AdmitRate: 100})
+	}
+	const clients = 400
+	conns := a.dialAll(t, clients)
+	eventually(t, "a knows the others", func() bool { return a.member.Pace() == 160 })
+
+	listeners := make([]listener, clients)
+	var listening sync.WaitGroup
+	for i, ws := range conns {
+		listening.Go(func() { listeners[i].read(ws) })
+	}
+	talk, stop := context.WithCancel(t.Context())
+	var talking sync.WaitGroup
+	said := 0
+	talking.Go(func() {
+		for ; talk.Err() == nil; time.Sleep(5 * time.Millisecond) {
+			if err := a.Broadcast(t.Context(), "t:x", "n", map[string]int{"n": said + 1}); err != nil {
+				t.Error(err)
+			}
+			said++
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	began := time.Now()
+	if err := a.Drain(ctx, a.member.Pace); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	stop()
+	talking.Wait()
+	listening.Wait()
+
+	var at []time.Duration
+	previous := 0
+	for i := range listeners {
+		l := &listeners[i]
+		if l.code != websocket.StatusServiceRestart || l.broken != nil || l.last == 0 {
+			t.Errorf("client %d was closed with %v after message %d: %v", i, l.code, l.last, l.broken)
+		}
+		at = append(at, l.at.Sub(began))
+		previous = max(previous, l.last)
+	}
+	wantFlat(t, at, 160)
+	if previous < said/2 {
+		t.Errorf("the last message that anybody got was %d of %d", previous, said)
+	}
+	st := a.Stats()
+	if st.Drained != clients || st.DrainRushed != 0 || st.DrainCut != 0 || !st.Draining || st.Sockets != 0 {
+		t.Errorf("%+v", st)
+	}
+	t.Logf("%d clients in %v, %d messages", clients, took, said)
+}
+
+// wantFlat wants what happens at these times to be spread evenly, at no more than
+// rate a second.
+func wantFlat(t *testing.T, at []time.Duration, rate float64) {
+	t.Helper()
+	const bin = 500 * time.Millisecond
+	var bins []int
+	for _, d := range at {
+		for len(bins) <= int(d/bin) {
+			bins = append(bins, 0)
+		}
+		bins[d/bin]++
+	}
+	mean := float64(len(at)) / float64(len(bins))
+	for i, n := range bins {
+		if float64(n) > 2*mean {
+			t.Errorf("%d in bin %d, the mean is %.0f: %v", n, i, mean, bins)
+		}
+	}
+	// Over a second nothing of a busy machine's hiccups is left.
+	for i := 0; i+2 <= len(bins); i++ {
+		if sum := bins[i] + bins[i+1]; float64(sum) > 1.3*rate {
+			t.Errorf("%d in the second from bin %d on, %v are bearable: %v", sum, i, rate, bins)
+		}
+	}
+	t.Logf("each %v: %v", bin, bins)
+}
+
+// If there is not enough time a drain goes as fast as it must, evenly, and says so.
+func TestDrainRushed(t *testing.T) {
+	ns := newNATS(t)
+	var log logged
+	a := newEdge(t, ns, &edge.Options{Logger: log.logger()})
+	newEdge(t, ns, &edge.Options{AdmitRate: 10})
+	const clients = 200
+	conns := a.dialAll(t, clients)
+	eventually(t, "a knows the other one", func() bool { return a.member.Pace() == 8 })
+	listeners := make([]listener, clients)
+	var listening sync.WaitGroup
+	for i, ws := range conns {
+		listening.Go(func() { listeners[i].read(ws) })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	began := time.Now()
+	if err := a.Drain(ctx, a.member.Pace); err != nil {
+		t.Fatal(err)
+	}
+	listening.Wait()
+	var at []time.Duration
+	for i := range listeners {
+		at = append(at, listeners[i].at.Sub(began))
+	}
+	wantFlat(t, at, 70)
+	if st := a.Stats(); st.Drained != clients || st.DrainRushed < clients*9/10 || st.DrainCut != 0 {
+		t.Errorf("%+v", st)
+	}
+	log.want(t, "draining faster than the other edges can bear: there is not enough time", 1)
+	log.want(t, "drained", 1)
+}
+
+// Who reads late gets all that was queued, and then the close frame.
+func TestDrainFlushes(t *testing.T) {
+	ns := newNATS(t)
+	a := newEdge(t, ns, &edge.Options{})
+	conns := a.dialAll(t, 3)
+	const messages, size = 40, 64 << 10 // more than the kernel takes
+	for n := range messages {
+		payload := map[string]any{"n": n + 1, "pad": strings.Repeat("x", size)}
+		if err := a.Broadcast(t.Context(), "t:x", "n", payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- a.Drain(ctx, nil) }()
+	eventually(t, "all have been told", func() bool { return a.Stats().Drained == 3 })
+	// Longer than a client that has got everything may take to answer.
+	time.Sleep(2500 * time.Millisecond)
+	for i, ws := range conns {
+		var l listener
+		if l.read(ws); l.last != messages || l.code != websocket.StatusServiceRestart || l.broken != nil {
+			t.Errorf("client %d got %d messages, then %v: %v", i, l.last, l.code, l.broken)
+		}
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
+// At the deadline whoever does not leave is cut off.
+func TestDrainDeadline(t *testing.T) {
+	ns := newNATS(t)
+	a := newEdge(t, ns, &edge.Options{})
+	a.dialAll(t, 3) // they never read, and so do not answer
+	payload := map[string]any{"pad": strings.Repeat("x", 512<<10)}
+	for range 4 {
+		if err := a.Broadcast(t.Context(), "t:x", "n", payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	began := time.Now()
+	err := a.Drain(ctx, nil)
+	if d := time.Since(began); err == nil || d < 900*time.Millisecond || d > 5*time.Second {
+		t.Errorf("got %v after %v", err, d)
+	}
+	if st := a.Stats(); st.Drained != 3 || st.DrainCut != 3 {
+		t.Errorf("%+v", st)
+	}
+	eventually(t, "they have gone", func() bool { return a.Stats().Sockets == 0 })
+}
+
+// An edge without clients, or with a few, does not take its time.
+func TestDrainFew(t *testing.T) {
+	for _, clients := range []int{0, 1, 5} {
+		a := newEdge(t, newNATS(t), &edge.Options{})
+		var listening sync.WaitGroup
+		for _, ws := range a.dialAll(t, clients) {
+			listening.Go(func() { new(listener).read(ws) })
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		if err := a.Drain(ctx, a.member.Pace); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d > 3*time.Second {
+			t.Errorf("%d clients took %v", clients, d)
+		}
+		listening.Wait()
+	}
+}
