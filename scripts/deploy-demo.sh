@@ -44,7 +44,7 @@ restart() { # KIND/NAME APP
 killed() { # KIND/NAME APP
   local pod
   pod=pod/$(k get pods -l app="$2" -o jsonpath='{.items[0].metadata.name}')
-  say "deleting $pod with grace period 0"
+  say "deleting $pod with grace 0"
   k delete "$pod" --grace-period=0 --force >/dev/null 2>&1
   sleep 2 # until the controller has seen it
   k rollout status "$1" --timeout 15m >/dev/null

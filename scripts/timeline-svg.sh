@@ -19,7 +19,7 @@ steps() { # second,text
 
 steps <"${2:-/dev/null}" | awk -F, '
   BEGIN {
-    left = 60; width = 900; top = 20; high = 170; low = 270; deep = 150
+    left = 60; width = 900; top = 20; high = 170; low = 245; deep = 150
     blue = "#2563eb"; grey = "#6b7280"
   }
   function x(s) { return left + width * (s - from) / span }
@@ -50,8 +50,9 @@ steps <"${2:-/dev/null}" | awk -F, '
     unit = 1
     for (i = 1; most / unit > 5; i++) unit *= i % 3 == 2 ? 2.5 : 2 # 1, 2, 5, 10, 20, 50 …
     ceiling = unit * (int(most / unit) + 1)
-    print "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 980 470\" font-family=\"sans-serif\" font-size=\"11\" fill=\"#374151\">"
-    print "<rect width=\"980\" height=\"470\" fill=\"white\"/>"
+    tall = low + deep + 40 + 14 * int((steps + 2) / 3)
+    print "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 980 " tall "\" font-family=\"sans-serif\" font-size=\"11\" fill=\"#374151\">"
+    print "<rect width=\"980\" height=\"" tall "\" fill=\"white\"/>"
     text(left, top - 6, "reconnects a second", "font-weight=\"bold\"")
     for (v = 0; v <= ceiling; v += unit) {
       py = top + high - high * v / ceiling
@@ -71,10 +72,10 @@ steps <"${2:-/dev/null}" | awk -F, '
       if (at[i] < from || at[i] > last) continue
       shown++
       px = x(at[i])
-      rule(px, top, px, top + high, "#f59e0b")
+      rule(px, top, px, top + high + 8, "#f59e0b")
       rule(px, low, px, low + deep, "#f59e0b")
-      near = px > left + 0.75 * width # the right edge
-      text(near ? px - 2 : px + 2, top + high + 14 + 11 * ((shown - 1) % 4), what[i], "font-size=\"9\" fill=\"#b45309\"" (near ? " text-anchor=\"end\"" : ""))
+      text(px, top + high + 20, shown, "text-anchor=\"middle\" fill=\"#b45309\"")
+      text(left + 300 * ((shown - 1) % 3), low + deep + 40 + 14 * int((shown - 1) / 3), shown "  " what[i], "fill=\"#b45309\"")
     }
     wide = width / span
     printf "<g fill=\"%s\">\n", blue
