@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aristochat/aristochat/edge"
+	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/edge/rooms"
+	"github.com/aristochat/aristochat/embedded"
+)
+
+// patience bounds what should happen at once. It is generous: the machine may
+// be busy, and a test that passes never waits for it.
+const patience = time.Minute
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func newNATS(t *testing.T) *embedded.Server {
+	t.Helper()
+	ns, err := embedded.Start(&embedded.Options{StoreDir: t.TempDir(), Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ns.Shutdown)
+	return ns
+}
+
+// An edgeProcess is what a process of cmd/edge is: a link, a server, and its
+// address.
+type edgeProcess struct {
+	addr string
+	stop func()
+}
+
+// startEdge starts one at an address, :0 for any.
+func startEdge(t *testing.T, ns *embedded.Server, addr string, history bool) *edgeProcess {
+	t.Helper()
+	link, err := backbone.Connect(t.Context(), &backbone.Options{Server: ns, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b edge.Backbone = link
+	if history {
+		store, err := link.Store(t.Context(), &backbone.StoreOptions{Apply: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for store.Ready() != nil {
+			time.Sleep(time.Millisecond)
+		}
+		b = store
+	}
+	srv, err := edge.New(b, &edge.Options{Connect: rooms.Connect, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rooms.Serve(srv, &rooms.Options{NoHistory: !history})
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs := &http.Server{Handler: srv, ReadHeaderTimeout: patience}
+	go hs.Serve(l)
+	var once sync.Once
+	e := &edgeProcess{addr: l.Addr().String()}
+	e.stop = func() {
+		once.Do(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			l.Close()
+			if err := srv.Shutdown(ctx); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+			hs.Close()
+			if err := errors.Join(link.Close(ctx)); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+	t.Cleanup(e.stop)
+	return e
+}
+
+// A running is a run whose progress can be waited for.
+type running struct {
+	t        *testing.T
+	stop     context.CancelFunc
+	done     chan error
+	report   bytes.Buffer // once done
+	mu       sync.Mutex   // guards progress
+	progress bytes.Buffer
+}
+
+func (r *running) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.progress.Write(p)
+}
+
+func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	r := &running{t: t, stop: cancel, done: make(chan error, 1)}
+	go func() { r.done <- run(ctx, args, &r.report, r) }()
+	return r
+}
+
+// await waits until the progress that comes from now on says something.
+func (r *running) await(text string) {
+	r.t.Helper()
+	seen, deadline := 0, time.Now().Add(patience)
+	for first := true; ; first = false {
+		r.mu.Lock()
+		if first {
+			seen = r.progress.Len()
+		}
+		said := r.progress.String()
+		r.mu.Unlock()
+		if strings.Contains(said[seen:], text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("it did not say %q, but:\n%s", text, said)
+		}
+		select {
+		case err := <-r.done:
+			r.t.Fatalf("it ended with %v and said:\n%s", err, said)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// end has it report, and returns how it ended.
+func (r *running) end() (*report, error) {
+	r.t.Helper()
+	r.stop()
+	err := <-r.done
+	var out report
+	if err := json.Unmarshal(r.report.Bytes(), &out); err != nil {
+		r.t.Fatalf("the report: %v\n%s", err, r.report.Bytes())
+	}
+	return &out, err
+}
+
+// load50 is fifty clients on two edges.
+func load50(t *testing.T, a, b *edgeProcess, more ...string) *running {
+	t.Helper()
+	r := start(t, append([]string{
+		"--server", a.addr, "--server", "ws://" + b.addr + "/socket/websocket", "--sockets=50", "--rooms=5", "--rate=200", "--duration=10m",
+		"--ramp=1000", "--progress=200ms", "--json",
+	}, more...)...)
+	r.await("all have joined")
+	r.await("50 connected")
+	return r
+}
+
+// An edge is shut down and started again while clients talk: nobody misses
+// anything, and nobody gets anything twice.
+func TestEdgeRestarts(t *testing.T) {
+	t.Parallel()
+	ns := newNATS(t)
+	a, b := startEdge(t, ns, "127.0.0.1:0", true), startEdge(t, ns, "127.0.0.1:0", true)
+	timeline := filepath.Join(t.TempDir(), "timeline.csv")
+	r := load50(t, a, b, "--timeline", timeline)
+	for _, e := range []*edgeProcess{a, b} {
+		e.stop()
+		r.await("50 connected")
+		startEdge(t, ns, e.addr, true)
+	}
+	got, err := r.end()
+	if err != nil {
+		t.Errorf("ended with %v\n%v", err, got)
+	}
+	if n := got.Counts["reconnects"]; n < 50 {
+		t.Errorf("%d reconnects, want 25 and 50, or nearly", n)
+	}
+	if sent, acked := got.Counts["sent"], got.Counts["acked"]; sent == 0 || acked != sent {
+		t.Errorf("%d messages were sent and %d acknowledged", sent, acked)
+	}
+	if n, want := got.Counts["received"], 10*got.Counts["acked"]; n != want {
+		t.Errorf("%d deliveries, want ten times the messages: %d", n, want)
+	}
+	if n := got.Counts["resumed"]; n == 0 {
+		t.Error("nobody was given what it had missed")
+	}
+	checkTimeline(t, timeline, got)
+}
+
+// checkTimeline compares the file with the report.
+func checkTimeline(t *testing.T, name string, r *report) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if len(lines) != len(r.Curve) { // a header, and all seconds but the last, which had not ended
+		t.Errorf("the timeline has %d lines, want %d", len(lines), len(r.Curve))
+	}
+	for _, line := range lines {
+		if n := strings.Count(line, ","); n != strings.Count(lines[0], ",") {
+			t.Errorf("%q has %d commas, the header %d", line, n, strings.Count(lines[0], ","))
+		}
+	}
+}
+
+// Who was away for more than a page gets the rest in pushes.
+func TestAwayForLong(t *testing.T) {
+	t.Parallel()
+	ns := newNATS(t)
+	a, b := startEdge(t, ns, "127.0.0.1:0", true), startEdge(t, ns, "127.0.0.1:0", true)
+	r := load50(t, a, b, "--rooms=1", "--rate=1000", "--size=10")
+	a.stop()
+	r.await("50 connected")
+	if got, err := r.end(); err != nil {
+		t.Errorf("ended with %v\n%v", err, got)
+	}
+}
+
+// Clients that do not ask for what they missed are owed nothing of it.
+func TestNoResume(t *testing.T) {
+	t.Parallel()
+	ns := newNATS(t)
+	a, b := startEdge(t, ns, "127.0.0.1:0", true), startEdge(t, ns, "127.0.0.1:0", true)
+	r := load50(t, a, b, "--no-resume")
+	a.stop()
+	r.await("50 connected")
+	got, err := r.end()
+	if err != nil {
+		t.Errorf("ended with %v\n%v", err, got)
+	}
+	if n, all := got.Counts["received"], 10*got.Counts["acked"]; n >= all {
+		t.Errorf("%d deliveries of %d: clients were away and missed nothing", n, all)
+	}
+}
+
+// The test of the test: without history a restart loses messages, and the
+// program must say so.
+func TestHistoryOffIsFound(t *testing.T) {
+	t.Parallel()
+	ns := newNATS(t)
+	a, b := startEdge(t, ns, "127.0.0.1:0", false), startEdge(t, ns, "127.0.0.1:0", false)
+	r := load50(t, a, b, "--patience=2s")
+	a.stop()
+	r.await("50 connected")
+	startEdge(t, ns, a.addr, false)
+	got, err := r.end()
+	if exitCode(err) != exitBroken || got.Broken[loss] == 0 {
+		t.Errorf("ended with %v and %d lost, want exit code %d", err, got.Broken[loss], exitBroken)
+	}
+	if got.History {
+		t.Error("the report says that the server keeps history")
+	}
+	if n := len(got.Examples); n == 0 || got.Examples[0].Kind != loss {
+		t.Errorf("%d examples, want lost messages", n)
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	var out, progress bytes.Buffer
+	err := run(t.Context(), []string{"--server=127.0.0.1:1", "--sockets=2", "--patience=100ms"}, &out, &progress)
+	if exitCode(err) != exitFailure || !strings.Contains(err.Error(), "2 of 2 did not join") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("ended with %v, want that nobody joined and why", err)
+	}
+}
