@@ -55,7 +55,7 @@ mapfile -t nats < <(docker compose ps -q nats-1 nats-2 nats-3)
 
 docker rm -f aristochat-loadtest >/dev/null 2>&1 || true
 network=$(docker inspect -f '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}' "$(docker compose ps -q lb)")
-docker run --detach --name aristochat-loadtest --network "$network" --read-only --cap-drop ALL --ulimit nofile=65536 \
+docker run --detach --name aristochat-loadtest --network "$network" --read-only --cap-drop ALL \
   aristochat/loadtest:dev --server=lb:4000 --duration=24h --timeline=- "${flags[@]}" >/dev/null
 trap 'docker rm -f aristochat-loadtest >/dev/null' EXIT
 until [[ $(docker logs aristochat-loadtest 2>&1) = *'all have joined'* ]]; do
