@@ -136,14 +136,14 @@ func (m *Model) tabLine(width int) string {
 			first++
 		}
 	}
-	line := ""
+	var line strings.Builder
 	for i := first; i < len(m.tabs); i++ {
 		if width -= m.measure.Width(labels[i]); width < 0 {
 			break
 		}
-		line += m.tabStyle(i).Render(labels[i])
+		line.WriteString(m.tabStyle(i).Render(labels[i]))
 	}
-	return line
+	return line.String()
 }
 
 // tabLabel marks the room that is shown also where there are no colours.
