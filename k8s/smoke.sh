@@ -10,7 +10,10 @@
 #
 # It needs kubectl, Node 20 and npm.
 set -euo pipefail
-(($# >= 1 && $# <= 3)) && [[ ${3:---break} = --break ]] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+if (($# < 1 || $# > 3)) || [[ ${3:---break} != --break ]]; then
+  sed -n '2,11s/^# \{0,1\}//p' "$0"
+  exit 2
+fi
 clients=$(cd "$(dirname "$0")/../test/js" && pwd)
 namespace=$1 url=${2:-}
 k() { kubectl -n "$namespace" "$@"; }
