@@ -25,6 +25,7 @@ func (c *config) checked() *check.Config {
 
 // runCheck is the command "check".
 func runCheck(ctx context.Context, cfg *config, stdout io.Writer) error {
+	limitMemory(slog.New(slog.DiscardHandler)) // as an edge does
 	findings := check.All(ctx, cfg.checked())
 	bad := 0
 	for _, f := range findings {
