@@ -14,7 +14,7 @@ func memory() Finding {
 	if err != nil { // there is no limit, or no such thing as a control group
 		container = 0
 	}
-	return memoryOf(container, uint64(debug.SetMemoryLimit(-1))) //nolint:gosec // never negative
+	return memoryOf(container, uint64(debug.SetMemoryLimit(-1)))
 }
 
 func memoryOf(container, limit uint64) Finding {
