@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	patience = 10 * time.Second      // for what has to arrive
-	settling = 40 * time.Millisecond // for what must not, at the end of a case; for a request to be under way
+	patience = 10 * time.Second       // for what has to arrive
+	settling = 40 * time.Millisecond  // for what must not, at the end of a case
+	underWay = 500 * time.Millisecond // for a server, a busy one too, to have a request that stays open
 )
 
 // A Target is what a case is replayed against.
@@ -98,7 +99,7 @@ func (p *player) step(i int) (int, error) {
 	case s.IdleMSAbout > 0: // checked by the close that follows
 	case s.HTTPStart != "":
 		p.requests[s.HTTPStart] = p.startRequest(s.HTTP)
-		return 1, p.wait(settling) // for the server to have it
+		return 1, p.wait(underWay)
 	case s.HTTPEnd != "":
 		return 1, p.endRequest(i, p.requests[s.HTTPEnd])
 	case s.HTTP != nil:

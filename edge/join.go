@@ -74,6 +74,7 @@ func (c *conn) replace(s *Socket) bool {
 	}
 	c.forget(s)
 	s.leaveRoom()
+	s.runOnEnd(ErrReplaced) // now: presence must see one go before the other comes
 	s.post(task{kind: taskEnd, err: ErrReplaced})
 	return true
 }
