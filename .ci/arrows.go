@@ -30,14 +30,24 @@ var rows = []row{
 	{"edge/rooms", slices.Concat(edge, []string{"edge/presence"})},
 	{"edge/backbone", slices.Concat(edge, nats)},
 	{"edge/metrics", slices.Concat(edge, nats, prometheus, []string{"edge/backbone", "edge/presence"})},
+	{"edge/page", nil},
 	{"embedded", slices.Concat(nats, natsServer)},
 	{"client", []string{"protocol", "github.com/coder/websocket", "golang.org/x"}},
 	{"conformance", edge},
 	{"internal/*", nil},
 
+	// The parts of the terminal client.
+	{"cmd/chat/text", charm},
+	{"cmd/chat/room", nil},
+	{"cmd/chat/talk", []string{"cmd/chat/room", "client", "protocol", "github.com/coder/websocket", "golang.org/x"}},
+	{"cmd/chat/screen", slices.Concat(charm, chat)},
+	{"cmd/chat/pipe", slices.Concat(charm, chat)},
+	{"cmd/chat/testserver", []string{anything}},
+
 	// Programs wire the others together.
 	{"conformance/*", []string{anything}},
 	{"cmd/*", []string{anything}},
+	{"cmd/*/internal/*", []string{anything}},
 	{"test/*", []string{anything}},
 }
 
@@ -64,6 +74,17 @@ var (
 		"github.com/nats-io/nats-server/v2",
 		// what it needs itself
 		"github.com/nats-io/jwt/v2", "github.com/minio/highwayhash", "github.com/google/go-tpm", "github.com/antithesishq/antithesis-sdk-go",
+	}
+)
+
+var (
+	chat = []string{"cmd/chat/room", "cmd/chat/talk", "cmd/chat/text", "client", "protocol", "github.com/coder/websocket", "golang.org/x"}
+
+	charm = []string{
+		"charm.land", "github.com/charmbracelet",
+		// what they need themselves
+		"github.com/atotto/clipboard", "github.com/clipperhouse", "github.com/lucasb-eyer/go-colorful", "github.com/mattn/go-runewidth",
+		"github.com/muesli/cancelreader", "github.com/rivo/uniseg", "github.com/xo/terminfo", "golang.org/x",
 	}
 )
 

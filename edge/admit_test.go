@@ -47,6 +47,7 @@ func TestAdmission(t *testing.T) {
 			t.Errorf("%d wait, want 20", a.waiters())
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if refused != 4 || a.waiters() != 0 {
 			t.Errorf("%d refused, %d wait; want 4 and none", refused, a.waiters())
 		}
@@ -97,6 +98,7 @@ func TestAdmissionGivenUp(t *testing.T) {
 			t.Errorf("%d wait, want 5", a.waiters())
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		const ms = time.Millisecond
 		if want := []time.Duration{0, 100 * ms, 200 * ms, 300 * ms, 400 * ms, 500 * ms}; !slices.Equal(in, want) {
 			t.Errorf("let in at %v, want %v", in, want)

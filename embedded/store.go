@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,4 +24,15 @@ func lockStore(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("store directory %s: %w; stop that server or choose another directory", dir, err)
 	}
 	return f, nil
+}
+
+// InUse says whether a server, of this process or another one, works on the
+// store directory. It changes nothing.
+func InUse(dir string) bool {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(lockFile(f), ErrStoreInUse)
 }

@@ -10,7 +10,10 @@
 #
 # It needs kubectl, Node 20 and npm.
 set -euo pipefail
-(($# >= 1 && $# <= 3)) && [[ ${3:---break} = --break ]] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+if (($# < 1 || $# > 3)) || [[ ${3:---break} != --break ]]; then
+  sed -n '2,11s/^# \{0,1\}//p' "$0"
+  exit 2
+fi
 clients=$(cd "$(dirname "$0")/../test/js" && pwd)
 namespace=$1 url=${2:-}
 k() { kubectl -n "$namespace" "$@"; }
@@ -39,7 +42,7 @@ fi
 
 # The clients talk until the file is gone.
 talking=$(mktemp)
-trap 'rm -f "$talking"' EXIT
+trap 'rm -f "$talking"; wait' EXIT # they end, and say how it went, whatever happens here
 node "$clients/smoke.js" "$url" "$talking" &
 sleep 5
 
@@ -50,9 +53,9 @@ say 'rollout restart of NATS'
 k rollout restart statefulset/nats >/dev/null
 k rollout status statefulset/nats --timeout 10m >/dev/null
 for app in edge nats; do
-  pod=$(k get pods -l app=$app -o name | head -n 1)
-  say "deleting $pod with grace period 0"
-  k delete "$pod" --grace-period 0 --force >/dev/null 2>&1
+  pod=$(k get pods -l app=$app -o jsonpath='{.items[0].metadata.name}')
+  say "deleting pod $pod with grace period 0"
+  k delete pod "$pod" --grace-period 0 --force >/dev/null 2>&1
   sleep 5
   k wait --for condition=Ready pod -l app=$app --timeout 5m >/dev/null
 done

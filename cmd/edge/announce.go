@@ -27,19 +27,23 @@ func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr, ad
 	if lacksSecret(cfg) {
 		beware += "\n\n  " + noSecret
 	}
+	page := ""
+	if cfg.Page {
+		page = "    chat         http://" + host + "/\n"
+	}
 	fmt.Fprintf(stdout, `
   %s
 
-    phoenix.js   new Socket("ws://%s/socket")
-    websocket    ws://%[2]s/socket/websocket?vsn=2.0.0
-    health       http://%[2]s/healthz and /readyz
+%s    phoenix.js   new Socket("ws://%s/socket")
+    websocket    ws://%[3]s/socket/websocket?vsn=2.0.0
+    health       http://%[3]s/healthz and /readyz
     metrics      %s
     NATS         %s
     history      %s
 
   %s
 
-`, versionLine(), host, metricsOf(admin), backend, historyOf(cfg), beware)
+`, versionLine(), page, host, metricsOf(admin), backend, historyOf(cfg), beware)
 }
 
 func metricsOf(admin net.Listener) string {

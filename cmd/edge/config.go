@@ -34,6 +34,7 @@ type config struct {
 	Listen      string        `group:"clients" default:":4000" placeholder:"HOST:PORT" help:"Where clients connect. (default :4000)"`
 	AllowOrigin []string      `group:"clients" default:"same-host" placeholder:"ORIGIN" help:"Web pages that may connect: same-host, any, or a list of origins such as https://chat.example.com or //*.example.com. (default same-host)"`
 	LongPoll    string        `name:"longpoll" group:"clients" default:"on" enum:"on,off" placeholder:"HOW" help:"Long-polling for clients whose network lets no websocket through: on or off. (default on)"`
+	Page        bool          `group:"clients" default:"true" help:"Serve the chat as a web page at /. (default true; --page=false turns it off)"`
 	Secret      string        `group:"clients" placeholder:"TEXT" help:"What all edges of a cluster know and nobody else: 16 bytes or more. Long-polling needs it. An edge with its own NATS makes one and keeps it with its data."`
 	SecretFile  string        `group:"clients" placeholder:"FILE" help:"File with the secret: other users of the machine can read flags."`
 	DeadAfter   time.Duration `group:"clients" default:"8s" placeholder:"TIME" help:"How long another edge may be silent before its users are taken to be gone. (default 8s)"`
@@ -41,6 +42,7 @@ type config struct {
 	MaxSockets  int           `group:"clients" placeholder:"N" help:"How many clients there may be. Then others are refused, and /readyz says full. (default: any number)"`
 	Drain       time.Duration `group:"clients" default:"10s" placeholder:"TIME" help:"How long the end may take: clients are sent to the other edges as fast as those can bear, and faster if this would not suffice. (default 10s)"`
 	DrainDelay  time.Duration `group:"clients" default:"0s" placeholder:"TIME" help:"How long clients are still let in at the end, for load balancers that have yet to notice; part of --drain. (default 0s)"`
+	Grace       time.Duration `group:"clients" placeholder:"TIME" help:"How long after SIGTERM the edge is killed, such as Kubernetes's terminationGracePeriodSeconds. It changes nothing: --drain is checked against it."`
 
 	AdminListen string `group:"admin" placeholder:"HOST:PORT" help:"Where operators look: /metrics for Prometheus, /healthz and /readyz, /debug/pprof/. It asks nobody who they are: keep it from clients. (default none)"`
 
@@ -72,6 +74,9 @@ type config struct {
 	Serve     struct{}    `cmd:"" default:"1" help:"Serve clients (default)."`
 	StreamCmd streamFlags `cmd:"" name:"stream" help:"Prepare NATS."`
 	Health    healthFlags `cmd:"" help:"Ask the edge with the same --admin-listen or --listen whether it is ready, and print what it says: for the health checks of containers. Exit code 0 if it is, 1 if not."`
+	Tail      tailFlags   `cmd:"" help:"Show the events of a room, or of all, as they pass on NATS."`
+	Top       topFlags    `cmd:"" help:"Show the edges of the cluster: how many clients and messages each has."`
+	Check     checkFlags  `cmd:"" help:"Tell whether an edge with these flags can work, here and now. Nothing is changed."`
 
 	// What the flags mean, once checked.
 	command     string           `kong:"-"`
@@ -92,9 +97,17 @@ type healthFlags struct {
 	URL string `name:"url" env:"-" placeholder:"URL" help:"What to ask. (default /readyz of that edge)"`
 }
 
+type checkFlags struct {
+	Production bool `env:"-" help:"Take warnings for failures."`
+	JSON       bool `name:"json" env:"-" help:"Print one JSON object a line."`
+}
+
 const (
 	commandHealth      = "health"
 	commandServe       = "serve"
+	commandCheck       = "check"
+	commandTail        = "tail"
+	commandTop         = "top"
 	commandStreamApply = "stream apply"
 )
 
@@ -114,6 +127,9 @@ Exit codes
   2  a flag or environment variable is wrong, or a file that it names
   3  --listen, --admin-listen or --nats-listen: the address is in use or not ours to use
   4  --data: the directory cannot be used
+  5  NATS cannot serve this edge however long it waits: no JetStream, missing
+     permissions, more replicas than servers; edge check found a failure; edge
+     tail or edge top cannot reach NATS
 
   A NATS that cannot be reached ends nothing: the edge says so, retries with
   growing pauses, and /readyz is 503 meanwhile.
@@ -148,7 +164,7 @@ func parseConfig(args []string, stdout io.Writer) (*config, error) {
 		return nil, nil
 	}
 	if err == nil {
-		cfg.command = parsed.Command()
+		cfg.command = strings.TrimSuffix(parsed.Command(), " <room>")
 		err = cfg.check()
 	}
 	if err != nil {
@@ -201,6 +217,9 @@ func (c *config) check() error {
 	if err := c.checkClients(); err != nil {
 		return err
 	}
+	if c.Grace < 0 {
+		return fmt.Errorf("--grace: %v is negative", c.Grace)
+	}
 	var err error
 	if c.origins, err = originCheck(withoutEmpty(c.AllowOrigin)); err != nil {
 		return fmt.Errorf("--allow-origin: %w", err)
@@ -219,6 +238,9 @@ func (c *config) check() error {
 	}
 	if c.command == commandStreamApply && len(c.NATS) == 0 {
 		return errors.New("--nats is missing: which servers shall have the stream? The NATS in an edge gets it by itself")
+	}
+	if (c.command == commandTail || c.command == commandTop) && len(c.NATS) == 0 {
+		return errors.New("--nats is missing: where do the edges meet? An edge opens its own NATS to tools with --nats-listen 127.0.0.1:4222; then name nats://127.0.0.1:4222")
 	}
 	if len(c.NATS) == 0 && c.Data == "" && c.History != "off" {
 		c.Data = defaultData

@@ -91,6 +91,7 @@ func TestBadUsage(t *testing.T) {
 		{"negative sockets", []string{"--max-sockets=-1"}, "", []string{"--max-sockets", "negative"}},
 		{"rate below one", []string{"--admit-rate=0.5"}, "", []string{"--admit-rate", "1 or more"}},
 		{"rate that is none", []string{"--admit-rate=NaN"}, "", []string{"--admit-rate", "1 or more"}},
+		{"negative grace", []string{"--grace=-1s"}, "", []string{"--grace", "negative"}},
 		{"negative drain", []string{"--drain=-1s"}, "", []string{"--drain", "negative"}},
 		{"origin", []string{"--allow-origin", "example.com"}, "", []string{"--allow-origin", "example.com", "//host"}},
 		{"origin any and more", []string{"--allow-origin", "any,//example.com"}, "", []string{"--allow-origin", "stand alone"}},

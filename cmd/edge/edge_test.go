@@ -45,7 +45,7 @@ func start(t *testing.T, args ...string) *process {
 	}
 	p := &process{t: t, cmd: exec.Command(exe, args...), changed: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = append(os.Environ(), "TEST_MAIN=1")
+	p.cmd.Env = append(os.Environ(), "TEST_MAIN=1", "GOMEMLIMIT=256MiB") // or a container without it is worth a warning
 	r, w := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = w, w
 	if err := p.cmd.Start(); err != nil {

@@ -5,14 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/aristochat/aristochat/edge/page"
 )
 
-// front answers about health itself and leaves the rest to the edge, once there
-// is one. It is no http.ServeMux, which would redirect the doubled slashes that
-// Phoenix accepts.
+// front answers about health itself, has the page, and leaves the rest to the
+// edge, once there is one. It is no http.ServeMux, which would redirect the
+// doubled slashes that Phoenix accepts.
 type front struct {
+	page     http.Handler // nil: there is none
 	state    atomic.Pointer[frontState]
 	draining atomic.Bool
 }
@@ -39,11 +43,13 @@ func (f *front) open(edge http.Handler, alive func() error, ready ...func() erro
 func (f *front) drain() { f.draining.Store(true) }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case "/healthz":
+	switch p := r.URL.Path; {
+	case p == "/healthz":
 		f.serveHealth(w, r)
-	case "/readyz":
+	case p == "/readyz":
 		f.serveReady(w, r)
+	case f.page != nil && (p == "/" || strings.HasPrefix(p, page.Dir)): // it tells what the edge lacks
+		f.page.ServeHTTP(w, r)
 	default:
 		s := f.state.Load()
 		if s == nil {

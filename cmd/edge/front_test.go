@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aristochat/aristochat/edge/page"
 )
 
 func TestHealth(t *testing.T) {
@@ -54,6 +56,43 @@ func TestHealth(t *testing.T) {
 	f.drain()
 	check("draining", "/healthz", 200, "ok")
 	check("draining", "/readyz", 503, "shutting down")
+}
+
+func TestPage(t *testing.T) {
+	teapot := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	tests := []struct {
+		path          string
+		with, without int
+	}{
+		{"/", 200, 418},
+		{"/?room=lobby", 200, 418},
+		{"/page/nothing", 404, 418},
+		{"/pages", 418, 418},
+		{"//", 418, 418},
+		{"/socket/websocket", 418, 418},
+		{"/healthz", 200, 200},
+	}
+	for _, tt := range tests {
+		for _, f := range []*front{{page: page.Handler()}, {}} {
+			f.open(teapot, func() error { return nil })
+			w := httptest.NewRecorder()
+			f.ServeHTTP(w, httptest.NewRequest(http.MethodGet, tt.path, nil))
+			want := tt.without
+			if f.page != nil {
+				want = tt.with
+			}
+			if w.Code != want {
+				t.Errorf("GET %s, with a page %v: status %d, want %d", tt.path, f.page != nil, w.Code, want)
+			}
+		}
+	}
+
+	starting := &front{page: page.Handler()}
+	w := httptest.NewRecorder()
+	starting.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("while the edge starts: status %d, want 200: the page itself tells", w.Code)
+	}
 }
 
 // pipes is a listener of connections within the process, on which a fake clock
@@ -134,4 +173,24 @@ func TestHeaderTooLarge(t *testing.T) {
 		}
 		time.Sleep(time.Second) // net/http lingers before it closes
 	})
+}
+
+func TestPageFlag(t *testing.T) {
+	for _, tt := range []struct {
+		args   []string
+		status int
+	}{
+		{nil, http.StatusOK},
+		{[]string{"--page=false"}, http.StatusNotFound},
+	} {
+		p := start(t, append(tt.args, "--listen", "127.0.0.1:0", "--history", "off")...)
+		url := "http://" + p.host() + "/"
+		awaitStatus(t, url+"readyz", 200)
+		if status, _ := get(t, url); status != tt.status {
+			t.Errorf("with %q: GET / = %d, want %d", tt.args, status, tt.status)
+		}
+		if said := strings.Contains(p.output(), "chat         "+url[:7]); said != (tt.status == http.StatusOK) {
+			t.Errorf("with %q: the address of the page is announced: %v", tt.args, said)
+		}
+	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/edge/fleet"
 	"github.com/aristochat/aristochat/edge/metrics"
+	"github.com/aristochat/aristochat/edge/page"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
 	"github.com/aristochat/aristochat/internal/logsample"
@@ -44,6 +45,7 @@ const (
 	exitUsage   = 2
 	exitListen  = 3
 	exitData    = 4
+	exitUnfit   = 5
 )
 
 // An exitError ends the program with a code of its own.
@@ -68,14 +70,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil || cfg == nil {
 		return err
 	}
-	if cfg.command == commandHealth {
+	if cfg.command == commandHealth { // needs no log
 		return checkHealth(ctx, cfg, stdout)
 	}
 	log, lines := newLogger(stderr, cfg)
 	defer lines.Flush()
 	slog.SetDefault(log) // for libraries that know no other
-	if cfg.command == commandStreamApply {
+	switch cfg.command {
+	case commandStreamApply:
 		return applyStream(ctx, cfg, log, stdout)
+	case commandCheck:
+		return runCheck(ctx, cfg, stdout)
+	case commandTail:
+		return runTail(ctx, cfg, stdout, stderr)
+	case commandTop:
+		return runTop(ctx, cfg, stdout, stderr)
 	}
 	return serve(ctx, cfg, log, lines, stdout)
 }
@@ -84,11 +93,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.Handler, stdout io.Writer) error {
 	limitMemory(log)
 	// First what fails most often, and before anything is written.
+	if err := checkMachine(cfg, log); err != nil {
+		return err
+	}
 	l, err := listen("--listen", cfg.Listen, "4001")
 	if err != nil {
 		return err
 	}
 	f := &front{}
+	if cfg.Page {
+		f.page = page.Handler()
+	}
 	hs := newHTTPServer(f, log)
 	reg := newRegistry(f, lines)
 	admin := newAdminServer(newAdmin(f, reg, log), log)
@@ -119,6 +134,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.
 	f.open(e.srv, e.srv.Alive, e.srv.Ready, e.link.Ready)
 	announce(stdout, log, cfg, l.Addr(), al)
 
+	g.Go(func() error { return checkNATSAtStart(gctx, cfg, log) })
 	g.Go(func() error {
 		remind(gctx, log, e.link)
 		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String(), "delay", cfg.DrainDelay.String())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -34,9 +36,11 @@ func gather(t *testing.T) (*prometheus.Registry, map[string]*dto.MetricFamily) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		e.srv.Shutdown(t.Context())
-		e.link.Close(t.Context())
-		e.stopAll(t.Context())
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		e.srv.Shutdown(ctx)
+		e.link.Close(ctx)
+		e.stopAll(ctx)
 	})
 	reg := newRegistry(&front{}, lines)
 	reg.MustRegister(metrics.New(e.srv, e.who))

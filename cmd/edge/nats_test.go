@@ -12,6 +12,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -72,6 +74,46 @@ func TestNATSCredentials(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A NATS that is first away, and then there but refuses us: what is wrong now is
+// what /readyz says.
+func TestNATSRefusesLater(t *testing.T) {
+	t.Parallel()
+	at := freeAddress(t)
+	p := start(t, "--listen", "127.0.0.1:0", "--nats", "nats://me:wrong@"+at)
+	p.await("connection refused")
+	host, port, err := net.SplitHostPort(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.NewServer(&server.Options{
+		Host: host, Port: n, NoSigs: true, NoLog: true,
+		Users: []*server.User{{Username: "me", Password: "right"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	defer srv.WaitForShutdown()
+	defer srv.Shutdown()
+	awaitBody(t, "http://"+p.host()+"/readyz", "(?i)authorization violation")
+}
+
+// awaitBody waits until a page's text matches.
+func awaitBody(t *testing.T, url, pattern string) {
+	t.Helper()
+	var body string
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if _, body = get(t, url); regexp.MustCompile(pattern).MatchString(body) {
+			return
+		}
+	}
+	t.Fatalf("%s says %q, want %s", url, body, pattern)
 }
 
 // makeCertificate makes one for both sides that vouches for itself.

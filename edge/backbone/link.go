@@ -155,7 +155,7 @@ func (l *Link) connect(d Options, role string) (*nats.Conn, error) {
 	o.PingInterval = 5 * time.Second
 	o.MaxPingsOut = 2
 	o.FlusherTimeout = flushTimeout // the library's own is a minute, for which publishers would block
-	o.InboxPrefix = "_INBOX_EDGE"
+	o.InboxPrefix = inboxPrefix
 	for _, option := range d.NATS {
 		if option == nil {
 			continue
@@ -337,11 +337,17 @@ func (l *Link) Ready() error {
 	return fmt.Errorf("connection to NATS lost at %s: %w", lostAt.UTC().Format(time.RFC3339), l.lastError())
 }
 
+// lastError says why the last attempt to connect failed. A server that refuses
+// us is nats.go's last error, and none of ReconnectErrCB; one that cannot be
+// reached is the other way round.
 func (l *Link) lastError() error {
+	if err := cmp.Or(l.live.LastError(), l.rpc.LastError()); err != nil {
+		return err
+	}
 	if err := l.refusal.Load(); err != nil {
 		return *err
 	}
-	return cmp.Or(l.live.LastError(), l.rpc.LastError(), errors.New("no server answers"))
+	return errors.New("no server answers")
 }
 
 func (l *Link) closed() bool {

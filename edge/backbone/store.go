@@ -98,7 +98,7 @@ func (l *Link) Store(ctx context.Context, o *StoreOptions) (*Store, error) {
 	if _, err := l.SubscribeControl(ctx, nudgeKind, st.nudged); err != nil {
 		return nil, err
 	}
-	if _, err := l.listen("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."+st.stream, leaderElected{st}); err != nil {
+	if _, err := l.listen(advisoryElected+st.stream, leaderElected{st}); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
@@ -328,6 +328,10 @@ func (st *Store) drain(ctx context.Context) error {
 type routeFunc func(*nats.Msg)
 
 func (f routeFunc) take(m *nats.Msg) { f(m) }
+
+// advisoryElected is what the server says when a stream has a new leader; the
+// stream's name follows.
+const advisoryElected = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED."
 
 type leaderElected struct{ store *Store }
 

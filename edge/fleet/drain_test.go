@@ -15,7 +15,8 @@ import (
 // other edges let in together, and each with everything that was said before.
 func TestDrain(t *testing.T) {
 	ns := newNATS(t)
-	a := newEdge(t, ns, &edge.Options{})
+	var log logged
+	a := newEdge(t, ns, &edge.Options{Logger: log.logger()})
 	for range 2 {
 		newEdge(t, ns, &edge.Options{AdmitRate: 100})
 	}
@@ -32,7 +33,7 @@ func TestDrain(t *testing.T) {
 	var talking sync.WaitGroup
 	said := 0
 	talking.Go(func() {
-		for ; talk.Err() == nil; time.Sleep(5 * time.Millisecond) {
+		for ; talk.Err() == nil; time.Sleep(20 * time.Millisecond) {
 			if err := a.Broadcast(t.Context(), "t:x", "n", map[string]int{"n": said + 1}); err != nil {
 				t.Error(err)
 			}
@@ -50,17 +51,16 @@ func TestDrain(t *testing.T) {
 	talking.Wait()
 	listening.Wait()
 
-	var at []time.Duration
 	previous := 0
 	for i := range listeners {
 		l := &listeners[i]
 		if l.code != websocket.StatusServiceRestart || l.broken != nil || l.last == 0 {
 			t.Errorf("client %d was closed with %v after message %d: %v", i, l.code, l.last, l.broken)
 		}
-		at = append(at, l.at.Sub(began))
 		previous = max(previous, l.last)
 	}
-	wantFlat(t, at, 160)
+	// As the server closes them: clients of a busy machine notice in bunches.
+	wantFlat(t, log.since(began, "closing connection"), 160)
 	if previous < said/2 {
 		t.Errorf("the last message that anybody got was %d of %d", previous, said)
 	}
@@ -75,6 +75,9 @@ func TestDrain(t *testing.T) {
 // rate a second.
 func wantFlat(t *testing.T, at []time.Duration, rate float64) {
 	t.Helper()
+	if len(at) < 100 {
+		t.Fatalf("%d were closed", len(at))
+	}
 	const bin = 500 * time.Millisecond
 	var bins []int
 	for _, d := range at {
@@ -89,7 +92,6 @@ func wantFlat(t *testing.T, at []time.Duration, rate float64) {
 			t.Errorf("%d in bin %d, the mean is %.0f: %v", n, i, mean, bins)
 		}
 	}
-	// Over a second nothing of a busy machine's hiccups is left.
 	for i := 0; i+2 <= len(bins); i++ {
 		if sum := bins[i] + bins[i+1]; float64(sum) > 1.3*rate {
 			t.Errorf("%d in the second from bin %d on, %v are bearable: %v", sum, i, rate, bins)
@@ -119,11 +121,7 @@ func TestDrainRushed(t *testing.T) {
 		t.Fatal(err)
 	}
 	listening.Wait()
-	var at []time.Duration
-	for i := range listeners {
-		at = append(at, listeners[i].at.Sub(began))
-	}
-	wantFlat(t, at, 70)
+	wantFlat(t, log.since(began, "closing connection"), 70)
 	if st := a.Stats(); st.Drained != clients || st.DrainRushed < clients*9/10 || st.DrainCut != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -134,9 +132,9 @@ func TestDrainRushed(t *testing.T) {
 // Who reads late gets all that was queued, and then the close frame.
 func TestDrainFlushes(t *testing.T) {
 	ns := newNATS(t)
-	a := newEdge(t, ns, &edge.Options{})
-	conns := a.dialAll(t, 3)
-	const messages, size = 40, 64 << 10 // more than the kernel takes
+	a := newEdge(t, ns, &edge.Options{OutboxBytes: 64 << 20})
+	ws := a.dialAll(t, 1)[0]
+	const messages, size = 20, 512 << 10 // more than the kernel takes
 	for n := range messages {
 		payload := map[string]any{"n": n + 1, "pad": strings.Repeat("x", size)}
 		if err := a.Broadcast(t.Context(), "t:x", "n", payload); err != nil {
@@ -147,14 +145,12 @@ func TestDrainFlushes(t *testing.T) {
 	defer cancel()
 	drained := make(chan error, 1)
 	go func() { drained <- a.Drain(ctx, nil) }()
-	eventually(t, "all have been told", func() bool { return a.Stats().Drained == 3 })
+	eventually(t, "it has been told", func() bool { return a.Stats().Drained == 1 })
 	// Longer than a client that has got everything may take to answer.
 	time.Sleep(2500 * time.Millisecond)
-	for i, ws := range conns {
-		var l listener
-		if l.read(ws); l.last != messages || l.code != websocket.StatusServiceRestart || l.broken != nil {
-			t.Errorf("client %d got %d messages, then %v: %v", i, l.last, l.code, l.broken)
-		}
+	var l listener
+	if l.read(ws); l.last != messages || l.code != websocket.StatusServiceRestart || l.broken != nil {
+		t.Errorf("it got %d messages, then %v: %v", l.last, l.code, l.broken)
 	}
 	if err := <-drained; err != nil {
 		t.Error(err)

@@ -123,14 +123,13 @@ type listener struct {
 	last   int // the number of the last broadcast that it got
 	broken error
 	code   websocket.StatusCode
-	at     time.Time // when it was closed
 }
 
 func (l *listener) read(ws *websocket.Conn) {
 	for {
 		_, b, err := ws.Read(context.Background())
 		if err != nil {
-			l.code, l.at = websocket.CloseStatus(err), time.Now()
+			l.code = websocket.CloseStatus(err)
 			return
 		}
 		var event string

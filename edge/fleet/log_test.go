@@ -5,12 +5,23 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 )
 
-// logged counts the lines of a log by their text.
+// logged keeps when the lines of a log were written, by their text.
 type logged struct {
 	mu    sync.Mutex // guards what follows
-	lines map[string]int
+	lines map[string][]time.Time
+}
+
+// since returns when a line was written, counted from then.
+func (l *logged) since(began time.Time, message string) (at []time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range l.lines[message] {
+		at = append(at, t.Sub(began))
+	}
+	return at
 }
 
 func (l *logged) logger() *slog.Logger { return slog.New(l) }
@@ -19,8 +30,8 @@ func (l *logged) want(t *testing.T, message string, times int) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if got := l.lines[message]; got != times {
-		t.Errorf("the log says %q %d times, want %d: %v", message, got, times, l.lines)
+	if got := len(l.lines[message]); got != times {
+		t.Errorf("the log says %q %d times, want %d", message, got, times)
 	}
 }
 
@@ -30,9 +41,9 @@ func (l *logged) Handle(_ context.Context, r slog.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lines == nil {
-		l.lines = make(map[string]int)
+		l.lines = make(map[string][]time.Time)
 	}
-	l.lines[r.Message]++
+	l.lines[r.Message] = append(l.lines[r.Message], r.Time)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -30,7 +31,8 @@ type Member struct {
 
 	began   time.Time
 	leaving atomic.Bool
-	changed chan struct{} // holds a token if something is to be said now
+	last    atomic.Pointer[float64] // pace since then that was not infinite
+	changed chan struct{}           // holds a token if something is to be said now
 	quit    chan struct{}
 	once    sync.Once
 	done    sync.WaitGroup
@@ -66,9 +68,18 @@ func (m *Member) Leave() {
 }
 
 // Pace returns how many sockets a second the other edges can take from this one,
-// for [edge.Server.Drain].
+// for [edge.Server.Drain]. Once this edge leaves, others that fall silent are not
+// taken to be gone: what they could bear last still counts.
 func (m *Member) Pace() float64 {
-	return share(m.srv.ID(), m.table.Edges(), m.table.opts.Every)
+	pace := share(m.srv.ID(), m.table.Edges(), m.table.opts.Every)
+	switch {
+	case !m.leaving.Load():
+	case !math.IsInf(pace, 1):
+		m.last.Store(&pace)
+	case m.last.Load() != nil:
+		return *m.last.Load()
+	}
+	return pace
 }
 
 // close says that this edge ends.

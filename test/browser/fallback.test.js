@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
-import {play, until} from "./scene.js"
+import {until} from "./chromium.js"
+import {play} from "./scene.js"
 
 for (const upgrades of ["destroyed", "swallowed"]) {
   play(`where a websocket is ${upgrades} a page falls back, chats, and sees who is there`, {upgrades}, async scene => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import {describe} from "node:test"
-import {play, until} from "./scene.js"
+import {until} from "./chromium.js"
+import {play} from "./scene.js"
 
 const lines = (name, n) => Array.from({length: n}, (_, i) => `${name} says ${i}`)
 

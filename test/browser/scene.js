@@ -1,17 +1,16 @@
 // People in one room: in pages of a real browser, and in Node.
 import assert from "node:assert/strict"
 import {once} from "node:events"
-import {mkdtemp, readFile, rm} from "node:fs/promises"
+import {readFile} from "node:fs/promises"
 import {createServer} from "node:http"
 import {tmpdir} from "node:os"
 import {join} from "node:path"
 import {after, before, test} from "node:test"
-import {setTimeout as sleep} from "node:timers/promises"
 import {fileURLToPath} from "node:url"
 import * as phoenix from "phoenix"
-import {chromium} from "playwright-core"
 import WebSocket from "ws"
 import {startEdges} from "../js/edge.js"
+import {browser, until} from "./chromium.js"
 import {Person} from "./person.js"
 import {startProxy} from "./proxy.js"
 
@@ -29,28 +28,16 @@ const site = createServer(async (req, res) => {
   if (!file) return res.writeHead(404).end()
   res.writeHead(200, {"Content-Type": type}).end(await readFile(fileURLToPath(new URL(file, import.meta.url))))
 })
-let browser, home
-
 process.setMaxListeners(0) // each edge of a file has one
 
 before(async () => {
   site.listen(0, "127.0.0.1")
   await once(site, "listening")
-  home = await mkdtemp(join(tmpdir(), "browser-"))
-  browser = await chromium.launch({ // with a profile of its own, which goes when it is closed
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"], // it calls nobody else
-    env: {...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home},
-  })
 })
 
-after(async () => {
-  await browser?.close()
+after(() => {
   site.close()
   site.closeAllConnections()
-  await rm(home, {recursive: true, force: true})
 })
 
 // play is a test with two edges behind a proxy. If it fails it leaves a picture.
@@ -153,12 +140,4 @@ class Tab {
   state() { return this.page.evaluate(() => person.state()) }
   say(body) { return this.page.evaluate(body => person.say(body), body) }
   talk(bodies, pause) { return this.page.evaluate(([bodies, pause]) => person.talk(bodies, pause), [bodies, pause]) }
-}
-
-export async function until(what, done, found = () => "", patience = 40_000) {
-  const end = Date.now() + patience
-  while (!await done()) {
-    if (Date.now() > end) throw new Error(`waited in vain until ${what}: ${JSON.stringify(await found())}`)
-    await sleep(50)
-  }
 }

@@ -46,7 +46,7 @@ class Edge {
   // start returns when the edge answers. It has the port and the data of the
   // start before.
   async start() {
-    const own = this.args.includes("--nats") ? [] : ["--data", this.data]
+    const own = this.args.includes("--nats") || this.args.includes("--history=off") ? [] : ["--data", this.data]
     this.process = spawn(binary, ["--listen", `127.0.0.1:${this.port}`, ...own, ...this.args])
     this.exited = once(this.process, "exit")
     for (const output of [this.process.stdout, this.process.stderr]) {

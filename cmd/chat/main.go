@@ -1,0 +1,120 @@
+// Command chat is a terminal client for chat on a Phoenix Channels server: a
+// full screen in a terminal, lines in and lines out in a pipe.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"github.com/aristochat/aristochat/cmd/chat/pipe"
+	"github.com/aristochat/aristochat/cmd/chat/talk"
+	"github.com/aristochat/aristochat/cmd/chat/text"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal kills
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "chat:", text.Name(err.Error()))
+		os.Exit(exitCode(err))
+	}
+}
+
+// Exit codes, as --help has them.
+const (
+	exitFailure     = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+	exitRefused     = 4
+	exitNotSent     = 5
+)
+
+// An exitError ends the program with a code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func exitCode(err error) int {
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	return exitFailure
+}
+
+// run chats until the user leaves or ctx ends.
+func run(ctx context.Context, args []string, stdin, stdout *os.File, stderr io.Writer) error {
+	cfg, err := parseConfig(args, stdout)
+	if err != nil || cfg == nil {
+		return err
+	}
+	if cfg.JSON || cfg.Once || !isTerminal(stdin) || !isTerminal(stdout) {
+		return runPipe(ctx, cfg, stdin, stdout, stderr)
+	}
+	return runScreen(ctx, cfg, stdout, stderr)
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// runPipe chats in lines.
+func runPipe(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.Writer) error {
+	p := pipe.New(pipe.Options{
+		Room:   cfg.Room,
+		User:   cfg.Username,
+		Server: cfg.Server,
+		JSON:   cfg.JSON,
+		Once:   cfg.Once,
+		Out:    stdout,
+		Err:    stderr,
+	})
+	s, err := dial(ctx, cfg, cfg.backlog(0), p.Emit)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(p.Run(ctx, s, stdin), s.Close())
+	switch {
+	case errors.Is(err, pipe.ErrRefused):
+		return &exitError{exitRefused, err}
+	case errors.Is(err, pipe.ErrNotSent):
+		return &exitError{exitNotSent, err}
+	}
+	return err
+}
+
+// dial connects, and says how the program ends if that fails.
+func dial(ctx context.Context, cfg *config, backlog int, emit func(talk.Event)) (*talk.Session, error) {
+	s, err := talk.Dial(ctx, talk.Config{
+		URL:      cfg.url,
+		Username: cfg.Username,
+		Token:    cfg.Token,
+		HTTP:     cfg.http,
+		History:  backlog,
+		Emit:     emit,
+	})
+	if err == nil {
+		return s, nil
+	}
+	if ctx.Err() != nil {
+		return nil, errors.New("interrupted")
+	}
+	why := talk.Explain(err, cfg.Server)
+	err = errors.New(why.Text)
+	switch why.Cause {
+	case talk.Unreachable:
+		return nil, &exitError{exitUnreachable, err}
+	case talk.Denied:
+		return nil, &exitError{exitRefused, err}
+	case talk.Other:
+	}
+	return nil, err
+}

@@ -1,0 +1,35 @@
+// The browser of a test file: Debian's Chromium, with a profile of its own, which
+// goes when it is closed.
+import {mkdtemp, rm} from "node:fs/promises"
+import {tmpdir} from "node:os"
+import {join} from "node:path"
+import {after, before} from "node:test"
+import {setTimeout as sleep} from "node:timers/promises"
+import {chromium} from "playwright-core"
+
+export let browser
+let home
+
+before(async () => {
+  home = await mkdtemp(join(tmpdir(), "browser-"))
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"], // it calls nobody else
+    env: {...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home},
+  })
+})
+
+after(async () => {
+  await browser?.close()
+  await rm(home, {recursive: true, force: true})
+})
+
+export async function until(what, done, found = () => "", patience = 40_000) {
+  const end = Date.now() + patience
+  while (!await done()) {
+    if (Date.now() > end) throw new Error(`waited in vain until ${what}: ${JSON.stringify(await found())}`)
+    await sleep(50)
+  }
+}

@@ -1,0 +1,136 @@
+// Who visits the web page, and who else is in the room.
+import assert from "node:assert/strict"
+import {tmpdir} from "node:os"
+import {join} from "node:path"
+import {test} from "node:test"
+import WebSocket from "ws"
+import {Socket} from "../../edge/page/web/phoenix.js"
+import {browser, until} from "./chromium.js"
+
+export const phone = {viewport: {width: 390, height: 844}, deviceScaleFactor: 2, hasTouch: true, isMobile: true}
+
+// What a browser itself writes to the console when a server is gone. Pages
+// cannot prevent it.
+const networkTrouble = /WebSocket connection to .* failed|Failed to load resource|net::ERR_/
+
+// story is a test with visitors of the page. Nothing may be wrong in a page until
+// the end: no error, no violation of its policy; with trouble, the network may.
+// If it fails it leaves pictures.
+export function story(name, body) {
+  test(name, async t => {
+    const closers = [], mishaps = []
+    const stage = {
+      t, closers,
+      visit: (...args) => visit(stage, mishaps, ...args),
+      member: (...args) => member(stage, ...args),
+    }
+    let failed = true
+    try {
+      await body(stage)
+      failed = false
+    } finally {
+      for (const close of closers.reverse()) await close(failed)
+      if (failed && mishaps.length) console.error(mishaps)
+    }
+    assert.deepEqual(mishaps, [])
+  })
+}
+
+// visit opens the page and enters a name.
+async function visit({closers}, mishaps, url, name, {trouble = false, ...options} = {}) {
+  const context = await browser.newContext({locale: "en-GB", ...options})
+  const page = await context.newPage()
+  page.setDefaultTimeout(20_000)
+  const mishap = text => mishaps.push(`${name}: ${text}`)
+  page.on("pageerror", err => mishap(err.stack))
+  page.on("dialog", dialog => {
+    mishap(`a dialog: ${dialog.message()}`)
+    dialog.dismiss()
+  })
+  page.on("console", message => {
+    if (message.type() !== "error" && message.type() !== "warning") return
+    if (!trouble || !networkTrouble.test(message.text())) mishap(message.text())
+  })
+  const troubles = []
+  page.on("requestfailed", request => troubles.push(`${request.url()}: ${request.failure()?.errorText}`))
+  page.on("response", response => { if (response.status() >= 400) troubles.push(`${response.url()}: ${response.status()}`) })
+  closers.push(async failed => {
+    if (failed) {
+      if (troubles.length) console.error(name, troubles.slice(0, 20))
+      const path = join(tmpdir(), `page-${name.replace(/\W+/g, "-")}-${process.pid}.png`)
+      await page.screenshot({path}).then(() => console.error(`a picture of the page: ${path}`), () => {})
+    }
+    await context.close()
+  })
+  const visitor = new Visitor(page, context, name)
+  for (let tries = 3; ; tries--) {
+    await page.goto(url)
+    // On a machine that is very busy a request may not reach the edge within the
+    // 5 s that it has. Then the page says so, and one loads it again.
+    if (tries === 1 || await page.locator("#name").waitFor({timeout: 8000}).then(() => true, () => false)) break
+    mishaps.length = 0
+  }
+  await visitor.enter()
+  return visitor
+}
+
+class Visitor {
+  constructor(page, context, name) {
+    Object.assign(this, {page, context, name})
+  }
+
+  async enter() {
+    await this.page.locator("#name").fill(this.name)
+    await this.page.keyboard.press("Enter")
+    await this.page.locator("#text").waitFor()
+  }
+
+  async say(text) {
+    await this.page.locator("#text").fill(text)
+    await this.page.keyboard.press("Enter")
+  }
+
+  // bodies are the texts of the messages that are in the page.
+  bodies() { return this.page.locator("#log .body").allInnerTexts() }
+
+  // sees waits until these are the last messages and none is under way.
+  async sees(...texts) {
+    await until(`${this.name} sees ${texts}`,
+      async () => JSON.stringify((await this.bodies()).slice(-texts.length)) === JSON.stringify(texts) && await this.page.locator(".fate").count() === 0,
+      async () => [await this.bodies(), await this.page.locator(".fate").allInnerTexts()])
+  }
+
+  shows(selector, text) {
+    return this.page.locator(selector).filter({hasText: text}).first().waitFor()
+  }
+
+  // where is how far the reader is from the end, and a message in sight with its
+  // place.
+  where() {
+    return this.page.evaluate(() => {
+      const log = document.querySelector("#log"), top = log.getBoundingClientRect().top
+      const row = [...log.querySelectorAll(".row.message")].find(row => row.getBoundingClientRect().top >= top)
+      return {
+        toEnd: log.scrollHeight - log.clientHeight - log.scrollTop,
+        text: row?.querySelector(".body").textContent, y: row && Math.round(row.getBoundingClientRect().top - top),
+        rows: log.querySelectorAll(".row").length, nodes: document.querySelectorAll("*").length,
+      }
+    })
+  }
+}
+
+// member is in a room without a page, by the page's own phoenix.js.
+async function member({closers}, port, name, room = "main") {
+  const socket = new Socket(`ws://127.0.0.1:${port}/socket`, {params: {username: name}, transport: WebSocket})
+  const channel = socket.channel(`rooms:${room}`)
+  const heard = []
+  channel.on("chat_msg", message => heard.push(message))
+  closers.push(() => socket.disconnect())
+  await new Promise(resolve => {
+    channel.onJoin = resolve
+    channel.join()
+    socket.connect()
+  })
+  let n = 0
+  return {heard, channel, say: body => channel.push("chat_msg", {body, client_id: `${name} ${n++} ${process.pid}`}, 30_000)}
+}
