@@ -45,7 +45,6 @@ type page struct {
 	Epoch     string    `json:"epoch"`
 	Recovered bool      `json:"recovered"`
 	Reason    string    `json:"reason"`
-	More      bool      `json:"more"`
 }
 
 type chatMsg struct {
@@ -119,6 +118,9 @@ func (m *member) enters(r client.Reply) {
 	}
 	first := !m.joined
 	m.joined = true
+	if p.Epoch != "" {
+		m.swarm.history.Store(true)
+	}
 	switch {
 	case first:
 		m.room.enter(m.index, p.LastSeq)

@@ -64,8 +64,12 @@ func (m *member) push(ctx context.Context, msg outgoing) (seq uint64, pause time
 		return ok.Seq, 0, nil
 	}
 	refused, ok := errors.AsType[*client.ReplyError](err)
-	if !ok {
-		return 0, 0, err // not sent, or lost on the way: the next try waits for the connection
+	switch {
+	case ok:
+	case errors.Is(err, client.ErrUnknown) && !m.swarm.history.Load():
+		return 0, -1, err // nobody would know the repetition for one
+	default:
+		return 0, 0, err // the next try waits for the connection
 	}
 	var again struct {
 		After *int64 `json:"retry_after_ms"`

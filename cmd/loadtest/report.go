@@ -39,7 +39,7 @@ func newReport(s *swarm, talked time.Duration) *report {
 	t := s.tally
 	r := &report{
 		Run: s.run, Started: t.start, Talked: talked.Seconds(), Sockets: s.cfg.Sockets, Rooms: s.cfg.Rooms,
-		History: s.members[0].epoch != "", Resume: s.cfg.Resume,
+		History: s.history.Load(), Resume: s.cfg.Resume,
 		Counts: map[string]int{}, Curve: t.curve(reconnects),
 	}
 	sum, _ := t.totals()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,16 +47,24 @@ type edgeProcess struct {
 	stop func()
 }
 
+// What an edge keeps of its rooms.
+var (
+	keeps   = &backbone.StoreOptions{Apply: true}
+	forgets = &backbone.StoreOptions{Apply: true, Stream: &backbone.StreamOptions{MaxPerTopic: 1}, RecentBytes: 1}
+
+	nothing *backbone.StoreOptions // no history
+)
+
 // startEdge starts one at an address, :0 for any.
-func startEdge(t *testing.T, ns *embedded.Server, addr string, history bool) *edgeProcess {
+func startEdge(t *testing.T, ns *embedded.Server, addr string, history *backbone.StoreOptions) *edgeProcess {
 	t.Helper()
 	link, err := backbone.Connect(t.Context(), &backbone.Options{Server: ns, Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b edge.Backbone = link
-	if history {
-		store, err := link.Store(t.Context(), &backbone.StoreOptions{Apply: true})
+	if history != nil {
+		store, err := link.Store(t.Context(), history)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +77,7 @@ func startEdge(t *testing.T, ns *embedded.Server, addr string, history bool) *ed
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms.Serve(srv, &rooms.Options{NoHistory: !history})
+	rooms.Serve(srv, &rooms.Options{NoHistory: history == nil})
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -172,13 +183,13 @@ func load50(t *testing.T, a, b *edgeProcess, more ...string) *running {
 func TestEdgeRestarts(t *testing.T) {
 	t.Parallel()
 	ns := newNATS(t)
-	a, b := startEdge(t, ns, "127.0.0.1:0", true), startEdge(t, ns, "127.0.0.1:0", true)
+	a, b := startEdge(t, ns, "127.0.0.1:0", keeps), startEdge(t, ns, "127.0.0.1:0", keeps)
 	timeline := filepath.Join(t.TempDir(), "timeline.csv")
 	r := load50(t, a, b, "--timeline", timeline)
 	for _, e := range []*edgeProcess{a, b} {
 		e.stop()
 		r.await("50 connected")
-		startEdge(t, ns, e.addr, true)
+		startEdge(t, ns, e.addr, keeps)
 	}
 	got, err := r.end()
 	if err != nil {
@@ -206,13 +217,21 @@ func checkTimeline(t *testing.T, name string, r *report) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	if len(lines) != len(r.Curve) { // a header, and all seconds but the last, which had not ended
-		t.Errorf("the timeline has %d lines, want %d", len(lines), len(r.Curve))
+	rows, err := csv.NewReader(bytes.NewReader(b)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, line := range lines {
-		if n := strings.Count(line, ","); n != strings.Count(lines[0], ",") {
-			t.Errorf("%q has %d commas, the header %d", line, n, strings.Count(lines[0], ","))
+	for _, name := range []string{"reconnects", "sent", "received"} {
+		column, sum := slices.Index(rows[0], name), 0
+		for _, row := range rows[1:] {
+			n, err := strconv.Atoi(row[column])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += n
+		}
+		if want := r.Counts[name]; sum != want {
+			t.Errorf("the timeline has %d of %s, the report %d", sum, name, want)
 		}
 	}
 }
@@ -221,7 +240,7 @@ func checkTimeline(t *testing.T, name string, r *report) {
 func TestAwayForLong(t *testing.T) {
 	t.Parallel()
 	ns := newNATS(t)
-	a, b := startEdge(t, ns, "127.0.0.1:0", true), startEdge(t, ns, "127.0.0.1:0", true)
+	a, b := startEdge(t, ns, "127.0.0.1:0", keeps), startEdge(t, ns, "127.0.0.1:0", keeps)
 	r := load50(t, a, b, "--rooms=1", "--rate=1000", "--size=10")
 	a.stop()
 	r.await("50 connected")
@@ -234,7 +253,7 @@ func TestAwayForLong(t *testing.T) {
 func TestNoResume(t *testing.T) {
 	t.Parallel()
 	ns := newNATS(t)
-	a, b := startEdge(t, ns, "127.0.0.1:0", true), startEdge(t, ns, "127.0.0.1:0", true)
+	a, b := startEdge(t, ns, "127.0.0.1:0", keeps), startEdge(t, ns, "127.0.0.1:0", keeps)
 	r := load50(t, a, b, "--no-resume")
 	a.stop()
 	r.await("50 connected")
@@ -252,11 +271,11 @@ func TestNoResume(t *testing.T) {
 func TestHistoryOffIsFound(t *testing.T) {
 	t.Parallel()
 	ns := newNATS(t)
-	a, b := startEdge(t, ns, "127.0.0.1:0", false), startEdge(t, ns, "127.0.0.1:0", false)
-	r := load50(t, a, b, "--patience=2s")
+	a, b := startEdge(t, ns, "127.0.0.1:0", nothing), startEdge(t, ns, "127.0.0.1:0", nothing)
+	r := load50(t, a, b, "--patience=15s")
 	a.stop()
 	r.await("50 connected")
-	startEdge(t, ns, a.addr, false)
+	startEdge(t, ns, a.addr, nothing)
 	got, err := r.end()
 	if exitCode(err) != exitBroken || got.Broken[loss] == 0 {
 		t.Errorf("ended with %v and %d lost, want exit code %d", err, got.Broken[loss], exitBroken)
@@ -265,14 +284,28 @@ func TestHistoryOffIsFound(t *testing.T) {
 		t.Error("the report says that the server keeps history")
 	}
 	if n := len(got.Examples); n == 0 || got.Examples[0].Kind != loss {
-		t.Errorf("%d examples, want lost messages", n)
+		t.Errorf("%d examples, want lost messages: %v", n, got.Examples)
+	}
+}
+
+// And so must it if the server keeps too little to resume from, and says so.
+func TestNotRecoveredIsFound(t *testing.T) {
+	t.Parallel()
+	ns := newNATS(t)
+	a, b := startEdge(t, ns, "127.0.0.1:0", forgets), startEdge(t, ns, "127.0.0.1:0", forgets)
+	r := load50(t, a, b, "--patience=15s")
+	a.stop()
+	r.await("50 connected")
+	got, err := r.end()
+	if exitCode(err) != exitBroken || got.Broken[notRecovered] == 0 || got.Broken[loss] == 0 {
+		t.Errorf("ended with %v, found %v; want exit code %d, lost messages, and joins that were not recovered", err, got.Broken, exitBroken)
 	}
 }
 
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()
 	var out, progress bytes.Buffer
-	err := run(t.Context(), []string{"--server=127.0.0.1:1", "--sockets=2", "--patience=100ms"}, &out, &progress)
+	err := run(t.Context(), []string{"--server=127.0.0.1:1", "--sockets=2", "--patience=5s"}, &out, &progress)
 	if exitCode(err) != exitFailure || !strings.Contains(err.Error(), "2 of 2 did not join") || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("ended with %v, want that nobody joined and why", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type swarm struct {
 	rooms   []*ledger
 	members []*member
 	found   *findings
+	history atomic.Bool // the server keeps it
 }
 
 func newSwarm(cfg *config) *swarm {

@@ -173,21 +173,26 @@ func (t *tally) curve(c counter) []int {
 }
 
 // writeHeader and writeRows write the timeline: a line for each second that
-// has ended and was not written yet.
+// has ended and was not written yet, and at the end for the last one too.
 func (t *tally) writeHeader(w io.Writer) error {
 	head := append([]string{"second", "time", "connected"}, counterNames[:]...)
 	return writeCSV(w, [][]string{append(head, "delivery_p50_ms", "delivery_p99_ms", "ack_p50_ms", "ack_p99_ms")})
 }
 
-func (t *tally) writeRows(w io.Writer) error {
-	return writeCSV(w, t.ended())
+func (t *tally) writeRows(w io.Writer, end bool) error {
+	return writeCSV(w, t.lines(end))
 }
 
-func (t *tally) ended() (lines [][]string) {
+func (t *tally) lines(end bool) (lines [][]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rowLocked(time.Now())
-	for ; t.written < len(t.rows)-1; t.written++ {
+	until := len(t.rows) - 1
+	if end {
+		t.closeRowLocked()
+		until++
+	}
+	for ; t.written < until; t.written++ {
 		row := &t.rows[t.written]
 		at := t.start.Add(time.Duration(t.written) * time.Second)
 		line := []string{strconv.Itoa(t.written), at.UTC().Format(time.RFC3339), strconv.Itoa(row.connected)}

@@ -31,7 +31,7 @@ func (w *watch) stop() error {
 	w.once.Do(func() {
 		close(w.ended)
 		w.done.Wait()
-		w.write()
+		w.write(true)
 	})
 	return w.err
 }
@@ -46,7 +46,7 @@ func (w *watch) work() {
 		case <-w.ended:
 			return
 		case now := <-tick.C:
-			w.write()
+			w.write(false)
 			if every := w.swarm.cfg.Progress; every > 0 && now.Sub(told) >= every {
 				sum, connected := w.swarm.tally.totals()
 				w.tell(now.Sub(told), before, sum, connected)
@@ -56,9 +56,9 @@ func (w *watch) work() {
 	}
 }
 
-func (w *watch) write() {
+func (w *watch) write(end bool) {
 	if w.err == nil {
-		w.err = w.swarm.tally.writeRows(w.timeline)
+		w.err = w.swarm.tally.writeRows(w.timeline, end)
 	}
 }
 
