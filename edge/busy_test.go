@@ -133,6 +133,49 @@ func TestHandshakesGivenUp(t *testing.T) {
 	}
 }
 
+// While nobody can take its clients a drain waits; once they have gone by
+// themselves it has nothing to wait for.
+func TestDrainOfTheGone(t *testing.T) {
+	for name, within := range map[string]time.Duration{"no deadline": 0, "deadline": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			e := single(t, nil, probes)
+			clients := []*client{e.v2(t), e.v2(t)}
+			ctx := t.Context()
+			if within > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, within)
+				defer cancel()
+			}
+			full := make(chan struct{}, 1)
+			drained := make(chan error, 1)
+			go func() {
+				drained <- e.Drain(ctx, func() float64 {
+					select {
+					case full <- struct{}{}:
+					default:
+					}
+					return 0
+				})
+			}()
+			<-full
+			for _, c := range clients {
+				c.ws.CloseNow()
+			}
+			select {
+			case err := <-drained:
+				if err != nil || e.Stats().Drained != 0 {
+					t.Errorf("it ended with %v, and closed %d", err, e.Stats().Drained)
+				}
+			case <-time.After(patience):
+				t.Error("it waits for nobody")
+				if err := e.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
 // A session of a server that drains is polled empty before it ends, through
 // whichever edge.
 func TestLongPollDrainFlushes(t *testing.T) {
