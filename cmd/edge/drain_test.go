@@ -96,7 +96,7 @@ func TestMaxSockets(t *testing.T) {
 	if _, res, err := websocket.Dial(t.Context(), "ws://"+p.host()+"/socket/websocket", nil); err == nil || res == nil || res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("a second client got %v %v", res, err)
 	}
-	p.await("level=WARN.*refusing connections for now")
+	p.await(`level=WARN msg="refusing connection" reason="full`)
 	c.Close(websocket.StatusNormalClosure, "")
 	awaitStatus(t, ready, 200)
 }
