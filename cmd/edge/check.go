@@ -16,7 +16,7 @@ import (
 
 func (c *config) checked() *check.Config {
 	return &check.Config{
-		Listen: c.Listen, Drain: c.Drain, Grace: c.Grace, MaxSockets: c.MaxSockets, LacksSecret: lacksSecret(c),
+		Listen: c.Listen, AdminListen: c.AdminListen, Drain: c.Drain, Grace: c.Grace, MaxSockets: c.MaxSockets, LacksSecret: lacksSecret(c),
 		NATS: c.NATS, Data: c.Data, NATSListen: c.NATSListen,
 		Backbone: backbone.Options{NATS: c.natsOptions, Prefix: c.SubjectPrefix},
 		History:  c.History != "off", Stream: c.streamOptions(), Apply: c.Stream == "apply",
