@@ -114,3 +114,18 @@ func TestEndIsQuick(t *testing.T) {
 		t.Errorf("it took %v", d)
 	}
 }
+
+// An edge that had to cut its clients off still says goodbye to NATS.
+func TestEndAtDeadline(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--listen", "127.0.0.1:0", "--history", "off", "--drain", "1s")
+	dial(t, p.host()) // never reads, and so does not answer the close
+	p.signal(syscall.SIGTERM)
+	if st := p.wait(); st.ExitStatus() != 0 {
+		t.Errorf("exit code %d, want 0", st.ExitStatus())
+	}
+	out := p.output()
+	if !strings.Contains(out, "cutting off clients that did not leave in time") || strings.Contains(out, "NATS may not have got everything") {
+		t.Errorf("the log says\n%s", out)
+	}
+}
