@@ -176,6 +176,45 @@ func TestDrainOfTheGone(t *testing.T) {
 	}
 }
 
+// Drains and Shutdowns at the same time end together, and every client is told
+// once, whatever its transport.
+func TestDrainTwice(t *testing.T) {
+	for range 5 {
+		e := single(t, longPoll(), probes)
+		const sockets, sessions = 20, 20
+		var reading sync.WaitGroup
+		for range sockets {
+			c := e.v2(t)
+			c.join("1", "t:x")
+			reading.Go(func() {
+				if _, err := c.tryRead(); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+					t.Errorf("a client was closed with %v", err)
+				}
+			})
+		}
+		for range sessions {
+			newPoller(t, e).join("1", "t:x")
+		}
+		var ending sync.WaitGroup
+		for _, end := range []func() error{
+			func() error { return e.Drain(t.Context(), nil) },
+			func() error { return e.Drain(t.Context(), func() float64 { return 0 }) },
+			func() error { return e.Shutdown(t.Context()) },
+		} {
+			ending.Go(func() {
+				if err := end(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		ending.Wait()
+		reading.Wait()
+		if st := e.Stats(); st.Ended["drained"] != sockets+sessions || sumOf(st.Ended) != sockets+sessions || st.Sockets != 0 || st.Channels != 0 || st.DrainCut != 0 {
+			t.Errorf("%+v", st)
+		}
+	}
+}
+
 // A session of a server that drains is polled empty before it ends, through
 // whichever edge.
 func TestLongPollDrainFlushes(t *testing.T) {
