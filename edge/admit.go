@@ -95,6 +95,7 @@ func (srv *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 	case err == nil:
 		return true
 	case r.Context().Err() != nil:
+		srv.stats.handshakes[handshakeFailed].Add(1)
 		srv.log.Debug("a client gave up while it waited to be let in")
 	case errors.Is(err, errCrowded):
 		srv.busy(w, r, err)
@@ -115,12 +116,7 @@ func (srv *Server) busy(w http.ResponseWriter, r *http.Request, why error) {
 	case errors.Is(why, errCrowded):
 		result, seconds = handshakeCrowded, 2
 	}
-	full, crowded := &srv.stats.handshakes[handshakeFull], &srv.stats.handshakes[handshakeCrowded]
-	srv.stats.handshakes[result].Add(1)
-	if !errors.Is(why, ErrDraining) && srv.refusals.isTime() {
-		srv.log.Warn("refusing connections for now", "reason", why.Error(), "waiting", srv.admission.waiters(),
-			"full", full.Load(), "crowded", crowded.Load())
-	}
+	srv.refused(result, why.Error(), "waiting", srv.admission.waiters())
 	h := w.Header()
 	h.Set("Retry-After", strconv.Itoa(seconds+rand.IntN(seconds+1))) //nolint:gosec // spreads load
 	h.Set("Access-Control-Expose-Headers", "Retry-After")            // to pages of another origin, too
@@ -143,15 +139,4 @@ func (srv *Server) readyLocked() error {
 		return fmt.Errorf("%w: there are %d sockets, as many as may be", ErrFull, len(srv.conns))
 	}
 	return nil
-}
-
-// A seldom tells what is worth a line in the log now and then only.
-type seldom struct{ last atomic.Int64 }
-
-// seldomEvery is how often a line that repeats is written.
-const seldomEvery = 10 * time.Second
-
-func (s *seldom) isTime() bool {
-	last, now := s.last.Load(), nanotime()
-	return (last == 0 || now-last > int64(seldomEvery)) && s.last.CompareAndSwap(last, now)
 }

@@ -133,6 +133,88 @@ func TestHandshakesGivenUp(t *testing.T) {
 	}
 }
 
+// While nobody can take its clients a drain waits; once they have gone by
+// themselves it has nothing to wait for.
+func TestDrainOfTheGone(t *testing.T) {
+	for name, within := range map[string]time.Duration{"no deadline": 0, "deadline": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			e := single(t, nil, probes)
+			clients := []*client{e.v2(t), e.v2(t)}
+			ctx := t.Context()
+			if within > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, within)
+				defer cancel()
+			}
+			full := make(chan struct{}, 1)
+			drained := make(chan error, 1)
+			go func() {
+				drained <- e.Drain(ctx, func() float64 {
+					select {
+					case full <- struct{}{}:
+					default:
+					}
+					return 0
+				})
+			}()
+			<-full
+			for _, c := range clients {
+				c.ws.CloseNow()
+			}
+			select {
+			case err := <-drained:
+				if err != nil || e.Stats().Drained != 0 {
+					t.Errorf("it ended with %v, and closed %d", err, e.Stats().Drained)
+				}
+			case <-time.After(patience):
+				t.Error("it waits for nobody")
+				if err := e.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// Drains and Shutdowns at the same time end together, and every client is told
+// once, whatever its transport.
+func TestDrainTwice(t *testing.T) {
+	for range 5 {
+		e := single(t, longPoll(), probes)
+		const sockets, sessions = 20, 20
+		var reading sync.WaitGroup
+		for range sockets {
+			c := e.v2(t)
+			c.join("1", "t:x")
+			reading.Go(func() {
+				if _, err := c.tryRead(); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+					t.Errorf("a client was closed with %v", err)
+				}
+			})
+		}
+		for range sessions {
+			newPoller(t, e).join("1", "t:x")
+		}
+		var ending sync.WaitGroup
+		for _, end := range []func() error{
+			func() error { return e.Drain(t.Context(), nil) },
+			func() error { return e.Drain(t.Context(), func() float64 { return 0 }) },
+			func() error { return e.Shutdown(t.Context()) },
+		} {
+			ending.Go(func() {
+				if err := end(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		ending.Wait()
+		reading.Wait()
+		if st := e.Stats(); st.Ended["drained"] != sockets+sessions || sumOf(st.Ended) != sockets+sessions || st.Sockets != 0 || st.Channels != 0 || st.DrainCut != 0 {
+			t.Errorf("%+v", st)
+		}
+	}
+}
+
 // A session of a server that drains is polled empty before it ends, through
 // whichever edge.
 func TestLongPollDrainFlushes(t *testing.T) {

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -34,6 +35,7 @@ type conn struct {
 	mu       sync.Mutex         // guards what follows
 	channels map[string]*Socket // by topic
 	live     int                // channels not yet terminated, and other goroutines at work for it
+	why      error              // for which it is being closed by us; nil if it is not
 	ended    error              // why the connection ends; nil while it lives
 	joins    []protocol.Message // what waits for a join before it, oldest first
 	inbox    int                // bytes that wait for a handler
@@ -88,9 +90,10 @@ func (c *conn) connected(transport string) {
 	c.srv.log.Info("connected", c.attrs("transport", transport, "version", int(c.version))...)
 }
 
-// left is stopChannels for a client that has gone by itself.
+// left is stopChannels for a client that has gone, if not by itself then since
+// it was sent away.
 func (c *conn) left() {
-	if c.stopChannels(ErrClosed) {
+	if c.stopChannels(ErrClosed) && errors.Is(c.ended, ErrClosed) { // which never changes again
 		c.srv.log.Info("client left", c.attrs()...)
 	}
 }
@@ -119,24 +122,34 @@ func sizeOf(m *protocol.Message) int {
 
 // end begins the end: the transport closes, and the channels are told.
 func (c *conn) end(code websocket.StatusCode, reason error) {
-	c.transport.close(code) // first: what channels say at their end does not count any more
-	if c.stopChannels(reason) {
-		level := slog.LevelInfo
-		if errors.Is(reason, ErrDraining) { // a drain has lines of its own
-			level = slog.LevelDebug
-		}
-		c.srv.log.Log(c.ctx, level, "closing connection", c.attrs("code", int(code), "reason", reason.Error())...)
+	c.mu.Lock()
+	first := c.why == nil && c.ended == nil
+	if first {
+		c.why = reason // even if the client answers, and has gone, before we go on
 	}
+	c.mu.Unlock()
+	c.transport.close(code) // before: what channels say at their end does not count any more
+	c.stopChannels(reason)
+	if !first {
+		return
+	}
+	level := slog.LevelInfo
+	if errors.Is(reason, ErrDraining) { // a drain has lines of its own
+		level = slog.LevelDebug
+	}
+	c.srv.log.Log(c.ctx, level, "closing connection", c.attrs("code", int(code), "reason", reason.Error())...)
 }
 
-// stopChannels marks the connection as ended and terminates its channels. It
-// reports whether this call was the first.
+// stopChannels marks the connection as ended and terminates its channels, for
+// the reason unless end has given another. It reports whether this call was the
+// first.
 func (c *conn) stopChannels(reason error) bool {
 	c.mu.Lock()
 	if c.ended != nil {
 		c.mu.Unlock()
 		return false
 	}
+	reason = cmp.Or(c.why, reason)
 	c.ended = reason
 	c.srv.stats.ended[endReason(reason)].Add(1)
 	channels := c.channels

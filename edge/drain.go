@@ -32,7 +32,7 @@ func (srv *Server) Drain(ctx context.Context, pace func() float64) error {
 	for _, f := range before {
 		f()
 	}
-	d := &drain{srv: srv, pace: pace, left: srv.connections(), began: time.Now()}
+	d := &drain{srv: srv, pace: pace, left: srv.connections(), gone: srv.gone(), began: time.Now()}
 	if d.pace == nil {
 		d.pace = func() float64 { return math.Inf(1) }
 	}
@@ -61,6 +61,7 @@ type drain struct {
 	srv    *Server
 	pace   func() float64
 	left   []*conn // that have not been closed, in no order
+	gone   <-chan struct{}
 	began  time.Time
 	closed int
 	rushed bool // whether this is faster than the others can bear
@@ -89,7 +90,8 @@ func (d *drain) until(ctx context.Context) time.Time {
 	return end.Add(-min(d.srv.opts.closeTimeout, end.Sub(d.began)/4))
 }
 
-// close closes connections by the plan, until there are none or ctx ends.
+// close closes connections by the plan, until there are none or ctx ends. They
+// may leave by themselves, too, or all be closed by Shutdown.
 func (d *drain) close(ctx context.Context, p *drainPlan) {
 	tick := time.NewTimer(0)
 	defer tick.Stop()
@@ -97,6 +99,8 @@ func (d *drain) close(ctx context.Context, p *drainPlan) {
 	for len(d.left) > 0 {
 		select {
 		case <-ctx.Done():
+			return
+		case <-d.gone:
 			return
 		case <-tick.C:
 		}
@@ -142,7 +146,7 @@ func (d *drain) flush(ctx context.Context, until time.Time) {
 		defer cancel()
 	}
 	select {
-	case <-d.srv.gone():
+	case <-d.gone:
 	case <-ctx.Done():
 	}
 }

@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -111,7 +113,7 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if problem := upgradeProblem(r); problem != "" {
-		srv.refused(handshakeBadRequest, cut(problem))
+		srv.refused(handshakeBadRequest, problem)
 		w.Header()["Content-Type"] = nil // none, rather than a guess
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, problem)
@@ -136,9 +138,14 @@ func (srv *Server) originAllowed(r *http.Request) bool {
 }
 
 // refused notes a client that may not connect.
-func (srv *Server) refused(result int, reason string) {
+func (srv *Server) refused(result int, reason string, more ...any) {
+	level := slog.LevelInfo
+	switch result {
+	case handshakeFull, handshakeCrowded, handshakeLimited: // what an operator could raise
+		level = slog.LevelWarn
+	}
 	srv.stats.handshakes[result].Add(1)
-	srv.log.Info("refusing connection", "reason", reason)
+	srv.log.Log(context.Background(), level, "refusing connection", append([]any{"reason", cut(reason)}, more...)...)
 }
 
 func (srv *Server) refuseOrigin(r *http.Request) {

@@ -119,7 +119,7 @@ func (s *Socket) handleMessage(ctx context.Context, pm *protocol.Message) *endEr
 	ctx, span := s.conn.srv.span(ctx, spanPush, trace.SpanKindServer)
 	defer span.End() // also if the handler panics; it counts once
 	if span.IsRecording() {
-		span.SetAttributes(attrTopic.String(s.topic), attrEvent.String(pm.Event))
+		span.SetAttributes(attrTopic.String(cut(s.topic)), attrEvent.String(cut(pm.Event)))
 	}
 	m := &Message{Event: pm.Event, Payload: Payload{pm.Payload, pm.Binary}, socket: s, ref: pm.Ref}
 	r, err := s.answer(ctx, m)

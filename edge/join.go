@@ -27,7 +27,7 @@ func (c *conn) join(m *protocol.Message, old *Socket) {
 	replaced := old != nil && c.replace(old)
 	ctx, span := c.srv.span(c.ctx, spanJoin, trace.SpanKindServer)
 	if span.IsRecording() {
-		span.SetAttributes(attrTopic.String(m.Topic))
+		span.SetAttributes(attrTopic.String(cut(m.Topic)))
 	}
 	s, response, err := c.tryJoin(ctx, m, rt)
 	endSpan(span, err)

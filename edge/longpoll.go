@@ -279,8 +279,7 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	s.conn.init(srv, s, version, session)
 	if err := lp.add(s); err != nil {
 		s.conn.cancel()
-		srv.stats.handshakes[handshakeLimited].Add(1)
-		srv.log.Warn("refusing connection", "reason", err.Error(), "user", session.ID, "address", s.ip)
+		srv.refused(handshakeLimited, err.Error(), "user", session.ID, "address", s.ip)
 		answerStatus(w, 403)
 		return
 	}

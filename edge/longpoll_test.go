@@ -976,7 +976,7 @@ func TestLongPollLimits(t *testing.T) {
 
 // Many clients, of which some leave in each way there is, leave nothing behind.
 func TestLongPollNoGoroutineLeft(t *testing.T) {
-	edges := cluster(t, 2, window(300*time.Millisecond))
+	edges := cluster(t, 2, window(2*time.Second))
 	newPoller(t, edges[0]).poll()
 	edges[0].http.Client().CloseIdleConnections()
 	before := runtime.NumGoroutine()

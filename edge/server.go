@@ -24,7 +24,6 @@ type Server struct {
 
 	id        string        // of this edge, as others know it
 	admission *admission    // nil if everybody is let in at once
-	refusals  seldom        // that are told in the log
 	quit      chan struct{} // closed by Shutdown: ends the sweep
 	pages     chan struct{} // holds a token for each page of history that is being made ready
 	close     func()        // ends the control subscription

@@ -126,7 +126,7 @@ const (
 	handshakeFull    // there are MaxSockets
 	handshakeCrowded // too many waited to be let in
 	handshakeCrashed // Connect did
-	handshakeFailed  // the connection broke
+	handshakeFailed  // the connection broke, or the client gave up while it waited
 )
 
 var handshakeResults = [...]string{"ok", "refused", "origin", "bad_request", "limited", "draining", "full", "crowded", "crashed", "failed"}

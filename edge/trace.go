@@ -10,7 +10,7 @@ import (
 )
 
 // Names of the spans, and what they say. A topic or an event is of a client's
-// choosing: it belongs into an attribute, not into a name.
+// choosing: it belongs into an attribute, cut, and not into a name.
 const (
 	spanConnect = "connect" // the application's Connect
 	spanJoin    = "join"    // from phx_join to the reply
@@ -39,7 +39,7 @@ func (srv *Server) span(ctx context.Context, name string, kind trace.SpanKind) (
 // endSpan ends a span; err, if not nil, is why it failed.
 func endSpan(span trace.Span, err error) {
 	if err != nil && span.IsRecording() {
-		span.SetStatus(codes.Error, err.Error())
+		span.SetStatus(codes.Error, cut(err.Error()))
 	}
 	span.End()
 }
@@ -57,7 +57,7 @@ func traceParent(ctx context.Context) string {
 func (srv *Server) publishSpan(ctx context.Context, topic, event string) (context.Context, trace.Span) {
 	ctx, span := srv.span(ctx, spanPublish, trace.SpanKindProducer)
 	if span.IsRecording() {
-		span.SetAttributes(attrTopic.String(topic), attrEvent.String(event))
+		span.SetAttributes(attrTopic.String(cut(topic)), attrEvent.String(cut(event)))
 	}
 	return ctx, span
 }

@@ -114,6 +114,28 @@ func TestTraceFailure(t *testing.T) {
 	}
 }
 
+// A span keeps no more than a log line of what a client chose.
+func TestTraceIsBounded(t *testing.T) {
+	tracer, spans := newTracer(t, sdktrace.AlwaysSample())
+	e := single(t, &edge.Options{Tracer: tracer}, probes)
+	c := e.v2(t)
+	long := strings.Repeat("x", 4000)
+	c.send(`["1","1","t:%s","phx_join",{}]`, long)
+	c.send(`["2","2","t:a","phx_join",{}]`)
+	c.send(`["2","3","t:a",%q,{}]`, long)
+	for _, name := range []string{"join", "push"} {
+		s, attrs := ended(t, spans, name)
+		for key, value := range attrs {
+			if text, ok := value.(string); ok && len(text) > 250 {
+				t.Errorf("%s has %s with %d bytes", name, key, len(text))
+			}
+		}
+		if n := len(s.Status().Description); n > 250 {
+			t.Errorf("%s ended with %d bytes", name, n)
+		}
+	}
+}
+
 // Whatever stands where a traceparent should be, the event is delivered.
 func TestTraceForeign(t *testing.T) {
 	ns := newNATS(t)

@@ -73,7 +73,6 @@ func (srv *Server) upgrade(w http.ResponseWriter, r *http.Request, v protocol.Ve
 	if err != nil {
 		srv.stats.handshakes[handshakeFailed].Add(1)
 		srv.log.Warn("upgrade failed", c.conn.attrs("error", err)...)
-		c.conn.stopChannels(ErrClosed)
 		c.conn.cancel()
 		srv.remove(&c.conn)
 		srv.wg.Done()

@@ -16,7 +16,7 @@ import (
 
 func (c *config) checked() *check.Config {
 	return &check.Config{
-		Listen: c.Listen, Drain: c.Drain, Grace: c.Grace, MaxSockets: c.MaxSockets, LacksSecret: lacksSecret(c),
+		Listen: c.Listen, AdminListen: c.AdminListen, Drain: c.Drain, Grace: c.Grace, MaxSockets: c.MaxSockets, LacksSecret: lacksSecret(c),
 		NATS: c.NATS, Data: c.Data, NATSListen: c.NATSListen,
 		Backbone: backbone.Options{NATS: c.natsOptions, Prefix: c.SubjectPrefix},
 		History:  c.History != "off", Stream: c.streamOptions(), Apply: c.Stream == "apply",
@@ -25,7 +25,6 @@ func (c *config) checked() *check.Config {
 
 // runCheck is the command "check".
 func runCheck(ctx context.Context, cfg *config, stdout io.Writer) error {
-	limitMemory(slog.New(slog.DiscardHandler)) // as an edge does
 	findings := check.All(ctx, cfg.checked())
 	bad := 0
 	for _, f := range findings {

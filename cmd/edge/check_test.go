@@ -51,6 +51,8 @@ func TestCheck(t *testing.T) {
 		{"no JetStream", []string{"--nats", bare, "--longpoll=off"}, exitUnfit, []string{"failed   jetstream", "--history off"}},
 		{"NATS away", []string{"--nats", "nats://127.0.0.1:1", "--longpoll=off"}, exitUnfit, []string{"failed   nats", "nothing listens there"}},
 		{"drain", []string{"--grace=5s"}, exitUnfit, []string{"failed   drain", "→ lower --drain to 2s"}},
+		{"operators", []string{"--admin-listen=127.0.0.1:0"}, 0, []string{"ok       admin-listen 127.0.0.1:0 can be listened on"}},
+		{"operators among clients", []string{"--listen=:4000", "--admin-listen=127.0.0.1:4000"}, exitUnfit, []string{"failed   admin-listen", "→ choose another port"}},
 		{"volume", []string{"--data=/dev/null/x"}, exitUnfit, []string{"failed   data"}},
 		{"a wrong flag", []string{"--listen=4000"}, exitUsage, nil},
 	}

@@ -96,7 +96,7 @@ func TestMaxSockets(t *testing.T) {
 	if _, res, err := websocket.Dial(t.Context(), "ws://"+p.host()+"/socket/websocket", nil); err == nil || res == nil || res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("a second client got %v %v", res, err)
 	}
-	p.await("level=WARN.*refusing connections for now")
+	p.await(`level=WARN msg="refusing connection" reason="full`)
 	c.Close(websocket.StatusNormalClosure, "")
 	awaitStatus(t, ready, 200)
 }
@@ -112,5 +112,20 @@ func TestEndIsQuick(t *testing.T) {
 	p.wait()
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("it took %v", d)
+	}
+}
+
+// An edge that had to cut its clients off still says goodbye to NATS.
+func TestEndAtDeadline(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--listen", "127.0.0.1:0", "--history", "off", "--drain", "1s")
+	dial(t, p.host()) // never reads, and so does not answer the close
+	p.signal(syscall.SIGTERM)
+	if st := p.wait(); st.ExitStatus() != 0 {
+		t.Errorf("exit code %d, want 0", st.ExitStatus())
+	}
+	out := p.output()
+	if !strings.Contains(out, "cutting off clients that did not leave in time") || strings.Contains(out, "NATS may not have got everything") {
+		t.Errorf("the log says\n%s", out)
 	}
 }

@@ -80,6 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case commandStreamApply:
 		return applyStream(ctx, cfg, log, stdout)
 	case commandCheck:
+		limitMemory(slog.New(slog.DiscardHandler)) // as an edge does
 		return runCheck(ctx, cfg, stdout)
 	case commandTail:
 		return runTail(ctx, cfg, stdout, stderr)
@@ -276,6 +277,9 @@ func remind(ctx context.Context, log *slog.Logger, l link) {
 	}
 }
 
+// lastWords is how long NATS may take at least to get what is left.
+const lastWords = time.Second
+
 // end ends in order, at the latest when ctx does: for the delay clients may still
 // come, then they go, and NATS last, so that what they have said still leaves.
 func (e *edgeProcess) end(ctx context.Context, hs *http.Server) {
@@ -299,6 +303,10 @@ func (e *edgeProcess) end(ctx context.Context, hs *http.Server) {
 	}
 	wg.Wait()
 	e.table.Close()
+	// Clients may have used up the time that there was.
+	deadline, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(lastWords, time.Until(deadline)))
+	defer cancel()
 	if err := e.link.Close(ctx); err != nil {
 		e.log.Warn("NATS may not have got everything", "error", err)
 	}

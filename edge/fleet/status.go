@@ -28,7 +28,7 @@ type Status struct {
 	Gone       bool    `json:"gone,omitempty"`        // it ends; there is no other status after this
 
 	MessagesIn  float64 `json:"messages_in"`  // from clients
-	MessagesOut float64 `json:"messages_out"` // queued for clients
+	MessagesOut float64 `json:"messages_out"` // to clients, that have left
 }
 
 // Bounds of what is taken for a status.

@@ -12,7 +12,8 @@ import (
 
 // Config is what of an edge's flags can be wrong.
 type Config struct {
-	Listen string // of clients
+	Listen      string // of clients
+	AdminListen string // of operators, if not empty
 	// Drain is how long an edge may take to end, Grace how long it is given; 0
 	// if that is not known.
 	Drain, Grace time.Duration
@@ -51,9 +52,12 @@ func All(ctx context.Context, c *Config) []Finding {
 	return all
 }
 
-// Place checks what an edge claims for itself: its address, and its directory.
+// Place checks what an edge claims for itself: its addresses, and its directory.
 func Place(ctx context.Context, c *Config) []Finding {
-	f := []Finding{listen(ctx, c.Listen)}
+	f := []Finding{listen(ctx, "listen", c.Listen)}
+	if c.AdminListen != "" {
+		f = append(f, adminListen(ctx, c))
+	}
 	if len(c.NATS) == 0 && c.Data != "" {
 		f = append(f, volume(c))
 	}

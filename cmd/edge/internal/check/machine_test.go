@@ -81,7 +81,31 @@ func TestListen(t *testing.T) {
 		{"192.0.2.1:4000", "failed: an address of this machine"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.address, func(t *testing.T) { want(t, listen(t.Context(), tt.address), tt.want) })
+		t.Run(tt.address, func(t *testing.T) { want(t, listen(t.Context(), "listen", tt.address), tt.want) })
+	}
+}
+
+func TestAdminListen(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	tests := []struct{ clients, operators, want string }{
+		{"127.0.0.1:0", "127.0.0.1:0", "ok: can be listened on"},
+		{"127.0.0.1:0", other.Listener.Addr().String(), "failed: another --admin-listen"},
+		{"127.0.0.1:0", "192.0.2.1:9465", "failed: --admin-listen :9465"},
+		{":4000", ":4000", "failed: also where clients connect"},
+		{":4000", "127.0.0.1:4000", "failed: choose another port"},
+		{"127.0.0.1:4000", "[::]:4000", "failed: choose another port"},
+		{"localhost:4000", "localhost:4000", "failed: choose another port"},
+		{"192.0.2.1:4000", "127.0.0.1:0", "ok: can be listened on"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.clients+" "+tt.operators, func(t *testing.T) {
+			f := Place(t.Context(), &Config{Listen: tt.clients, AdminListen: tt.operators})
+			if len(f) != 2 || f[1].Check != "admin-listen" {
+				t.Fatalf("found %+v", f)
+			}
+			want(t, f[1], tt.want)
+		})
 	}
 }
 
@@ -201,6 +225,6 @@ func TestListenLeavesNothing(t *testing.T) {
 	address := l.Addr().String()
 	l.Close()
 	for range 2 {
-		want(t, listen(t.Context(), address), "ok: can be listened on")
+		want(t, listen(t.Context(), "listen", address), "ok: can be listened on")
 	}
 }
