@@ -100,3 +100,22 @@ func TestFleetForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A status out of turn, just after another one, takes no rate of the moment
+// between.
+func TestRatesOfAMoment(t *testing.T) {
+	e := newEdge(t, newNATS(t), &edge.Options{})
+	seldom, err := fleet.Watch(t.Context(), newLink(t, newNATS(t)), &fleet.Options{Every: time.Minute, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seldom.Close()
+	member := seldom.Join(e.Server, nil)
+	eventually(t, "it has said how it is", func() bool { return seldom.Len() == 1 })
+	join(t, e.dial(t))
+	member.Leave()
+	eventually(t, "it has said so again", func() bool { return seldom.Edges()[0].Draining })
+	if s := seldom.Edges()[0]; s.Channels != 1 || s.MessagesIn != 0 || s.MessagesOut != 0 {
+		t.Errorf("%+v: a rate of one message in a moment", s.Status)
+	}
+}

@@ -38,8 +38,9 @@ type Member struct {
 	done    sync.WaitGroup
 
 	// Of the one goroutine that speaks.
-	said time.Time
-	was  edge.Stats // then
+	counted time.Time  // when rates were last taken
+	was     edge.Stats // then
+	in, out float64    // messages a second
 }
 
 // Join has a server's status said until its Shutdown begins.
@@ -52,7 +53,7 @@ func (t *Table) Join(srv *edge.Server, o *MemberOptions) *Member {
 		host, _ := os.Hostname() // "" is a name, too
 		m.name = shown(host)
 	}
-	m.said = m.began
+	m.counted = m.began
 	m.done.Go(m.run)
 	srv.OnDrain(m.Leave)
 	srv.OnShutdown(m.close)
@@ -147,10 +148,12 @@ func (m *Member) status(now time.Time) Status {
 		MaxSockets: int64(o.MaxSockets), AdmitRate: o.AdmitRate, Waiting: st.Waiting,
 		Draining: m.leaving.Load() || st.Draining,
 	}
-	if past := now.Sub(m.said).Seconds(); past > 0 {
-		s.MessagesIn = float64(st.MessagesIn-m.was.MessagesIn) / past
-		s.MessagesOut = float64(st.MessagesOut-m.was.MessagesOut) / past
+	// What is said out of turn has no time behind it of which to take a rate.
+	if past := now.Sub(m.counted); past >= m.table.opts.Every/2 {
+		m.in = float64(st.MessagesIn-m.was.MessagesIn) / past.Seconds()
+		m.out = float64(st.MessagesOut-m.was.MessagesOut) / past.Seconds()
+		m.counted, m.was = now, st
 	}
-	m.said, m.was = now, st
+	s.MessagesIn, s.MessagesOut = m.in, m.out
 	return s
 }

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// A Status is what an edge says of itself. Rates are a second, over the time
-// since it said the last one.
+// A Status is what an edge says of itself. Rates are a second, over about the
+// time since it said the last one.
 type Status struct {
 	ID      string    `json:"id"`             // of this life of the edge: edge.Server.ID
 	Name    string    `json:"name,omitempty"` // of the machine or pod, for people
