@@ -22,12 +22,13 @@ func edgeMetrics() []metric {
 		gauge("channels", "Joined channels: a client in two rooms has two.", func(s *sample) int64 { return s.edge.Channels }),
 		gauge("rooms", "Topics with members on this edge.", func(s *sample) int { return s.edge.Rooms }),
 		state("draining", "1 once the edge shuts down.", func(s *sample) bool { return s.edge.Draining }),
-		byLabel(prometheus.CounterValue, "drained_sockets_total", "Connections that the edge closed to shut down: at the pace that the other edges bear, faster since time was short, cut off since they did not leave.",
+		byLabel(prometheus.CounterValue, "drained_sockets_total", "Connections that the edge closed to shut down: at the pace that the other edges bear, or faster since time was short.",
 			[]string{"pace"}, func(s *sample, emit func(float64, ...string)) {
 				emit(float64(s.edge.Drained-s.edge.DrainRushed), "borne")
 				emit(float64(s.edge.DrainRushed), "rushed")
-				emit(float64(s.edge.DrainCut), "cut")
 			}),
+		counter("cut_sockets_total", "Connections that were cut off when the edge shut down: they did not leave in time.",
+			func(s *sample) uint64 { return s.edge.DrainCut }),
 		gauge("handshakes_waiting", "Clients that wait to be let in.", func(s *sample) int64 { return s.edge.Waiting }),
 
 		counters("handshakes_total", "Clients that wanted to connect, by what came of it.", "result",
