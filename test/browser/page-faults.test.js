@@ -12,7 +12,7 @@ process.setMaxListeners(0) // each edge has one
 
 describe("the page, when the server lost something", {concurrency: 2}, () => {
   story("what the server no longer keeps is told to be missing, where it is missing", async ({t, visit, member}) => {
-    const edge = await startEdge(t, "--history", "memory", "--history-messages", "10")
+    const edge = await startEdge(t, "--history-messages", "10")
     const nobody = await freePort()
     let port = edge.port
     const gate = await startGate(t, () => port)
@@ -24,6 +24,8 @@ describe("the page, when the server lost something", {concurrency: 2}, () => {
     gate.cut()
     const missed = Array.from({length: 25}, (_, i) => `missed ${i}`)
     for (const text of missed) await bob.say(text)
+    await edge.stop("SIGKILL") // else it still has them at hand
+    await edge.start()
     port = edge.port
     await ann.sees(...missed.slice(15))
     assert.deepEqual(await ann.page.locator("#log").locator(".body, .notice").allInnerTexts(),
