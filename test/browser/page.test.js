@@ -273,7 +273,10 @@ describe("the page", {concurrency: 2}, () => {
     ]) {
       answer = status
       gate.cut()
-      await ann.shows("#banner", text)
+      await until(`it says ${text}`, async () => {
+        await ann.page.locator("#banner button").click({timeout: 500}).catch(() => {}) // or it tries in 5 s
+        return (await ann.page.locator("#banner").innerText()).includes(text)
+      })
     }
     await ann.shows("#countdown", /Next try in \d s\./)
     lost = false
