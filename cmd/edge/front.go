@@ -105,9 +105,12 @@ func answer(w http.ResponseWriter, err error) {
 // has bounds of its own.
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second, // of the request; an upgraded connection is free of it
+		Handler: h,
+		// A packet that is lost thrice comes 7 s late, and one request that is cut
+		// off costs a browser the whole page: it has a fresh connection, on which
+		// browsers do not ask again.
+		ReadHeaderTimeout: 15 * time.Second,
+		ReadTimeout:       20 * time.Second, // of the request; an upgraded connection is free of it
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10, // tokens and cookies are a few KiB
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),

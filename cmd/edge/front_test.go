@@ -152,8 +152,27 @@ func TestSlowHandshake(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		<-cutOff
-		if d := time.Since(begin); d < 4*time.Second || d > 7*time.Second {
-			t.Errorf("cut off after %v, want about 5s", d)
+		if d := time.Since(begin); d < 14*time.Second || d > 17*time.Second {
+			t.Errorf("cut off after %v, want about 15s", d)
+		}
+	})
+}
+
+// A request that a bad network brings late, on a connection that was there in
+// time, is answered.
+func TestLateRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := serveOnPipes(t).dial()
+		defer c.Close()
+		time.Sleep(14 * time.Second)
+		go io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			t.Errorf("status = %d, want the handler's 404", resp.StatusCode)
 		}
 	})
 }

@@ -166,7 +166,7 @@ func lean(name string, b []byte) []byte {
 }
 
 var tight = strings.NewReplacer(": 0.", ":.", " 0.", " .", ": ", ":", "; }", "}", "; ", ";", ";\n", ";", ", ", ",",
-	" { ", "{", " {\n", "{", " }", "}", "}\n", "}")
+	" { ", "{", " {\n", "{", " }", "}", "}\n", "}", " > ", ">")
 
 func compress(b []byte) []byte {
 	var out bytes.Buffer

@@ -16,9 +16,13 @@ import (
 	"github.com/aristochat/aristochat/edge/presence"
 )
 
+// DefaultMaxBody is how many bytes a message's body may have, unless Options say
+// otherwise. Clients that warn their users in time know it.
+const DefaultMaxBody = 16 << 10
+
 // Options tune the rooms. A nil *Options is valid.
 type Options struct {
-	// MaxBody bounds the bytes of a message's body. If zero, 16 KiB.
+	// MaxBody bounds the bytes of a message's body. If zero, DefaultMaxBody.
 	MaxBody int
 	// NoHistory has messages passed on without storing them: at most once, no
 	// sequence, no past.
@@ -64,7 +68,7 @@ func Serve(srv *edge.Server, o *Options) *presence.Tracker {
 	if o == nil {
 		o = &Options{}
 	}
-	limit := cmp.Or(o.MaxBody, 16<<10)
+	limit := cmp.Or(o.MaxBody, DefaultMaxBody)
 	var opts []edge.ChannelOption
 	if !o.NoHistory {
 		opts = []edge.ChannelOption{

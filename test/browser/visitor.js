@@ -63,13 +63,7 @@ async function visit({closers}, mishaps, url, name, {trouble = false, ...options
     await context.close()
   })
   const visitor = new Visitor(page, context, name)
-  for (let tries = 3; ; tries--) {
-    await page.goto(url)
-    // On a machine that is very busy a request may not reach the edge within the
-    // 5 s that it has. Then the page says so, and one loads it again.
-    if (tries === 1 || await page.locator("#name").waitFor({timeout: 8000}).then(() => true, () => false)) break
-    mishaps.length = 0
-  }
+  await page.goto(url)
   await visitor.enter()
   return visitor
 }
@@ -132,5 +126,5 @@ async function member({closers}, port, name, room = "main") {
     socket.connect()
   })
   let n = 0
-  return {heard, channel, say: body => channel.push("chat_msg", {body, client_id: `${name} ${n++} ${process.pid}`}, 30_000)}
+  return {heard, channel, leave: () => socket.disconnect(), say: body => channel.push("chat_msg", {body, client_id: `${name} ${n++} ${process.pid}`}, 30_000)}
 }

@@ -8,7 +8,7 @@ import {Socket} from "./phoenix.js"
 import {Room} from "./room.js"
 import {avatar, el, nameOf, rowsOf} from "./rows.js"
 import {load, save} from "./store.js"
-import {display, sayTyping, tooLong} from "./text.js"
+import {action, display, sayTyping, tooLong} from "./text.js"
 
 const $ = selector => document.querySelector(selector)
 const home = "main", maxName = 256, maxRoom = 249 // bytes, as docs/protocol.md has them
@@ -200,8 +200,8 @@ function attended(which) { return which === room() && !document.hidden && list.a
 
 function heard(which, {mine, username, body}) {
   if (which !== room() || mine) return
-  const news = $("#news")
-  news.append(el("p", {}, `${display(username)}: ${body.slice(0, 300)}`))
+  const news = $("#news"), does = action(body)
+  news.append(el("p", {}, `${display(username)}${does ? ` ${does}` : `: ${body}`}`.slice(0, 600)))
   while (news.children.length > 5) news.firstChild.remove()
 }
 

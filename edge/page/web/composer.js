@@ -2,7 +2,7 @@
 import {load, save} from "./store.js"
 import {tooLong} from "./text.js"
 
-const maxBody = 16384 // bytes: Options.MaxBody of edge/rooms; other servers say so themselves
+const maxBody = 16384 // bytes: DefaultMaxBody of edge/rooms; other servers say so themselves
 
 export class Composer {
   #room

@@ -1,6 +1,6 @@
 // The rows of the list: messages and notices as elements. Everything that came
 // from others goes through textContent.
-import {clock, day, display, hue, initials, moment, parts, sameDay} from "./text.js"
+import {action, clock, day, display, hue, initials, moment, parts, sameDay} from "./text.js"
 
 // el makes an element: properties, then children.
 export function el(tag, props = {}, ...children) {
@@ -54,7 +54,9 @@ export function rowsOf(room, actions) {
     const name = nameOf(item.username)
     if (item.mine) name.append(el("span", {className: "you"}, " (you)"))
     const head = el("div", {className: begin ? "head" : "head follows"}, name, " ", time)
-    const body = el("div", {className: "body", dir: "auto"}, ...bodyOf(item.body))
+    const does = action(item.body)
+    const body = el("div", {className: does ? "body does" : "body", dir: "auto"}, ...does ? ["* ", nameOf(item.username), " "] : [],
+      ...parts(does ?? item.body).map(({text, href}) => href ? el("a", {href, target: "_blank", rel: "noopener noreferrer"}, text) : text))
     const text = el("div", {className: item.status && item.status !== "stored" ? "text pending" : "text"}, ...begin ? [avatar(item.username)] : [], head, body)
     if (item.mine) text.classList.add("mine")
     if (begin) text.classList.add("begins")
@@ -64,14 +66,9 @@ export function rowsOf(room, actions) {
     return line
   }
 
-  function bodyOf(body) {
-    return parts(body).map(({text, href}) => href ?
-      el("a", {href, target: "_blank", rel: "noopener noreferrer"}, text) : text)
-  }
-
   function fateOf(item) {
     if (item.status === "waiting" || item.status === "sending") {
-      return el("div", {className: "fate"}, 
+      return el("div", {className: "fate"},
         item.reason ? `Not sent yet: ${item.reason}.` : room().ready ? "Sending…" : "Will be sent when the connection is back.")
     }
     if (item.status !== "failed") return undefined
@@ -86,9 +83,10 @@ export function rowsOf(room, actions) {
     const li = el("li", {className: "row top"})
     if (older === "failed") {
       li.append("Older messages could not be fetched. ", el("button", {type: "button", className: "small", onclick: actions.older}, "Try again"))
+    } else if (older === "end") {
+      li.append("This is as far back as ", el("bdi", {}, display(name)), " goes.")
     } else {
-      li.append({more: "Fetching older messages…", loading: "Fetching older messages…", none: ""}[older] ?? "")
-      if (older === "end") li.append("This is as far back as ", el("bdi", {}, display(name)), " goes.")
+      li.append("Fetching older messages…")
     }
     return li
   }

@@ -14,6 +14,9 @@ const unseemly = /[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu
 // display is a name as it can be shown: on one line, and not empty.
 export const display = name => name.replace(unseemly, " ").trim() || "(no name)"
 
+// action is what somebody does, of a message as of XEP-0245; undefined if it is none.
+export const action = body => body.startsWith("/me ") ? body.slice(4) : undefined
+
 // parts cuts a text at its links: {text}, or {text, href} for http and https.
 export function parts(text) {
   const found = []
