@@ -12,8 +12,8 @@ const losses = [
   {name: "its edge stops in order and starts again", owner: 1, lose: stopAndStart},
 ]
 
-// Two at a time: mostly they wait for edges to see who is gone.
-describe("a page that loses its session comes back, and nothing is missing or double", {concurrency: 2}, () => {
+// Three at a time: mostly they wait for edges to see who is gone.
+describe("a page that loses its session comes back, and nothing is missing or double", {concurrency: 3}, () => {
   for (const {name, owner, lose} of losses) {
     play(name, {upgrades: "destroyed"}, async (scene, t) => {
       const {proxy, edges} = scene
