@@ -256,6 +256,7 @@ func TestLateRetry(t *testing.T) {
 	again.enter("main")
 	again.SayLate("main", "stored", "stored after all")
 	saw(again, "the acknowledgement", func(e talk.Sent) bool { return e.ClientID == "stored" })
+	saw(again, "where it stands", func(e talk.Said) bool { return e.Message.ClientID == "stored" && e.Message.Seq > 0 })
 	again.SayLate("main", "new", "never stored")
 	saw(again, "the other", func(e talk.Sent) bool { return e.ClientID == "new" })
 	saw(bob, "it", func(e talk.Said) bool { return e.Message.Body == "never stored" })
