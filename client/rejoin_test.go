@@ -160,3 +160,18 @@ func TestJoinParamsDoNotFit(t *testing.T) {
 		t.Errorf("the client is %v", s.Status)
 	}
 }
+
+// A server that answers heartbeats is not left.
+func TestHeartbeatAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := onPipes(t, peerHandler(t, func(p *peer) { p.obey(func(frame) bool { return true }) }))
+		tell, told := states()
+		c := n.dial(t, client.Options{OnState: tell})
+		defer c.Close()
+		time.Sleep(time.Hour)
+		until(t, told, client.Connected)
+		if len(told) > 0 {
+			t.Errorf("the client is %+v", <-told)
+		}
+	})
+}
