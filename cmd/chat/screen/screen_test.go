@@ -270,7 +270,7 @@ func TestCompletion(t *testing.T) {
 	w.shows("There is nothing that begins so")
 	// What nobody can type paints nothing where one types.
 	w.keys("<ctrl+c>")
-	w.here("ann", "zoe\u202e", "zack\x1b[2J", "zap\nzap")
+	w.here("ann", "zoe\u202e", "zack\x1b[2J", "zap\nzip")
 	w.keys("z", "<tab>")
 	w.shows("There is nothing that begins so")
 }

@@ -67,6 +67,9 @@ func TestNothingIsMissedOrDouble(t *testing.T) {
 		t.Errorf("came back with %+v, want all of it", e)
 	}
 	saw(ann, "the acknowledgement", func(e talk.Sent) bool { return e.ClientID == "2" })
+	if n := len(e.Past); n > 0 && e.Past[0].Body == "before" {
+		t.Error("asked again for what was there")
+	}
 	testserver.Await(t, "all messages", func() bool { return len(ann.list("main")) >= len(want)+1 })
 	got := ann.list("main")
 	// "meanwhile" left whenever ann was back, among bob's or after them.
