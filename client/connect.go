@@ -66,16 +66,18 @@ func connectError(ctx context.Context, res *http.Response, err error) error {
 	return fmt.Errorf("client: connecting: %w", err)
 }
 
+// longestWait bounds what a server may ask for: more is not believed.
+const longestWait = time.Hour
+
 // retryAfter reads the header of RFC 9110, section 10.2.3.
 func retryAfter(value string) time.Duration {
-	const most = time.Hour // who asks for more is not believed
 	after := time.Duration(0)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		after = time.Duration(seconds) * time.Second
 	} else if at, err := http.ParseTime(value); err == nil {
 		after = time.Until(at)
 	}
-	return min(max(after, 0), most)
+	return min(max(after, 0), longestWait)
 }
 
 // run reads from one connection after the other until Close.

@@ -16,3 +16,10 @@ func Channels(c *Client) int {
 	defer c.mu.Unlock()
 	return len(c.channels)
 }
+
+// Queued returns how many frames wait for their turn on the connection.
+func Queued(c *Client) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.conn.out)
+}

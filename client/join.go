@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -53,9 +54,6 @@ func (ch *Channel) begin() (*firstJoin, error) {
 	case c.channels[ch.topic] != nil:
 		return nil, ErrJoined
 	}
-	if err := (&push{channel: ch, event: protocol.EventJoin}).check(); err != nil {
-		return nil, err
-	}
 	if c.channels == nil {
 		c.channels = make(map[string]*Channel)
 	}
@@ -82,7 +80,7 @@ func (ch *Channel) try(first *firstJoin) {
 		return
 	}
 	if err != nil {
-		ch.failedLocked(fmt.Errorf("client: joining %q: %w", ch.topic, err))
+		ch.failedLocked(err)
 		return
 	}
 	ch.sendJoinLocked(params)
@@ -105,13 +103,17 @@ func (ch *Channel) giveUp(ctx context.Context, first *firstJoin) (Reply, error) 
 	return r.reply, r.err
 }
 
-// evaluate returns the join params of now.
+// evaluate returns the join params of now, if they can be sent.
 func (ch *Channel) evaluate() (Payload, error) {
 	params := ch.params
 	if f, ok := params.(func() any); ok {
 		params = f()
 	}
-	return payloadOf(params)
+	payload, err := payloadOf(params)
+	if err != nil {
+		return Payload{}, fmt.Errorf("client: joining %q: %w", ch.topic, err)
+	}
+	return payload, (&push{channel: ch, event: protocol.EventJoin, payload: payload}).check()
 }
 
 // rejoinLocked joins again, when the callbacks are done with what came before:
@@ -128,7 +130,7 @@ func (ch *Channel) rejoinLocked() {
 		switch {
 		case ch.attempt != attempt || ch.phase != wanted || c.conn == nil:
 		case err != nil:
-			ch.failedLocked(fmt.Errorf("client: joining %q: %w", ch.topic, err))
+			ch.failedLocked(err)
 		default:
 			ch.sendJoinLocked(params)
 			ch.timer = time.AfterFunc(c.opts.Timeout, func() { ch.unanswered(attempt) })
@@ -199,15 +201,39 @@ func (ch *Channel) againLocked(err error) {
 	ch.tries++
 	c.opts.Logger.Warn("channel lost, joining again", slog.String("topic", ch.topic), slog.Int("try", ch.tries), slog.Any("error", err))
 	ch.attempt++
-	attempt := ch.attempt
+	attempt, try := ch.attempt, ch.tries
 	ch.stopTimerLocked()
-	ch.timer = time.AfterFunc(c.opts.RejoinAfter(ch.tries), func() {
+	ch.callLocked(func() { // as a callback: RejoinAfter is not ours
+		delay := max(c.opts.RejoinAfter(try), retryAfterOf(err))
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if ch.attempt == attempt && ch.phase == wanted && c.conn != nil {
-			ch.rejoinLocked()
+		if ch.attempt == attempt && ch.phase == wanted {
+			ch.timer = time.AfterFunc(delay, func() { ch.rejoin(attempt) })
 		}
 	})
+}
+
+// rejoin is called when it is time to join again.
+func (ch *Channel) rejoin(attempt int) {
+	c := ch.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ch.attempt == attempt && ch.phase == wanted && c.conn != nil {
+		ch.rejoinLocked()
+	}
+}
+
+// retryAfterOf is how long a refusal says to wait: retry_after_ms of our server.
+// It is zero if it does not.
+func retryAfterOf(err error) time.Duration {
+	var in struct {
+		MS int64 `json:"retry_after_ms"`
+	}
+	refused, ok := errors.AsType[*ReplyError](err)
+	if !ok || refused.Decode(&in) != nil {
+		return 0
+	}
+	return time.Duration(min(max(in.MS, 0), longestWait.Milliseconds())) * time.Millisecond
 }
 
 // unanswered is called when a join again got no answer in time.

@@ -21,6 +21,8 @@ type Options struct {
 
 	// RefreshToken is asked for the token before each attempt to connect, if
 	// it is not nil; Token is then not used. Its error is that of the attempt.
+	// Close waits for it and for ReconnectAfter: either may call it only with
+	// go, and should return when the context ends.
 	RefreshToken func(context.Context) (string, error)
 
 	// HTTPClient does the handshake: its transport has the TLS configuration
@@ -42,7 +44,8 @@ type Options struct {
 	// ReconnectAfter is how long to wait before the given attempt to connect,
 	// counted from 1, and RejoinAfter the same for joining a channel again.
 	// If nil, each waits a random time below the steps of phoenix.js: see
-	// [Reconnect] and [Rejoin].
+	// [Reconnect] and [Rejoin]. A server that asks for more time gets it.
+	// RejoinAfter is called as the channel's callbacks are.
 	ReconnectAfter func(try int) time.Duration
 	RejoinAfter    func(try int) time.Duration
 

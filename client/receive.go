@@ -130,11 +130,12 @@ func (ch *Channel) loseLocked(err error) {
 	ch.failPushesLocked(err)
 }
 
-// failPushesLocked fails what was sent and will get no reply.
+// failPushesLocked fails what was sent and will get no reply. A Send that is
+// being written waits for none: how the writing ends is its result.
 func (ch *Channel) failPushesLocked(err error) {
 	c := ch.client
 	for _, p := range c.pushes {
-		if p.channel == ch && p.event != protocol.EventLeave {
+		if p.channel == ch && p.event != protocol.EventLeave && !(p.noReply && p.sent) {
 			p.finishLocked(result{err: c.lostLocked(p, err)})
 		}
 	}
@@ -145,7 +146,10 @@ func (ch *Channel) endLocked(err error) {
 	if ch.phase == idle {
 		return
 	}
-	ch.joining = nil
+	if p := ch.joining; p != nil {
+		ch.joining = nil
+		p.finishLocked(result{}) // it is not written any more
+	}
 	if first := ch.first; first != nil {
 		ch.first = nil
 		first.done <- result{err: err}

@@ -219,11 +219,12 @@ func TestNoStorm(t *testing.T) {
 		comes := make(chan time.Time, 2*clients)
 		restart := make(chan struct{})
 		n := onPipes(t, peerHandler(t, func(p *peer) {
-			comes <- time.Now()
-			select {
+			select { // before anybody knows that this one is here, and says restart
 			case <-restart:
+				comes <- time.Now()
 				p.read()
 			default:
+				comes <- time.Now()
 				<-restart
 				p.ws.Close(websocket.StatusServiceRestart, "")
 			}

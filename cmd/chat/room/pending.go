@@ -12,7 +12,6 @@ func (r *Room) Compose(clientID, body string, at time.Time) *Entry {
 		Mine:    true,
 		State:   Sending,
 	}
-	r.mine[clientID] = true
 	r.pending = append(r.pending, e)
 	return e
 }

@@ -23,7 +23,6 @@ type Room struct {
 	oldest  uint64 // the smallest Seq of this era, 0 if there is none
 	newest  uint64
 	ids     map[identity]*Entry // those in entries
-	mine    map[string]bool     // the ClientIDs that were composed here
 }
 
 // An identity is that of a message which was sent more than once: its sender
@@ -32,7 +31,7 @@ type identity struct{ from, id string }
 
 // New returns an empty room as user sees it.
 func New(name, user string) *Room {
-	return &Room{Name: name, User: user, ids: map[identity]*Entry{}, mine: map[string]bool{}}
+	return &Room{Name: name, User: user, ids: map[identity]*Entry{}}
 }
 
 // Len is the number of entries, those that are not sent yet included.
@@ -73,7 +72,7 @@ func (r *Room) Receive(m Message) *Entry {
 	}
 	e := r.settle(m)
 	if e == nil {
-		e = &Entry{Message: m, Mine: r.mine[m.ClientID] || m.From == r.User}
+		e = &Entry{Message: m, Mine: m.From == r.User}
 	}
 	r.insert(e)
 	if m.ClientID != "" {
@@ -134,7 +133,7 @@ func (r *Room) Past(page []Message, more bool) (added int) {
 		if m.Seq == 0 || r.oldest > 0 && m.Seq >= r.oldest {
 			continue // it overlaps, or comes from no store
 		}
-		e := &Entry{Message: m, Mine: r.mine[m.ClientID] || m.From == r.User, era: r.era, rank: m.Seq}
+		e := &Entry{Message: m, Mine: m.From == r.User, era: r.era, rank: m.Seq}
 		if m.ClientID != "" {
 			r.ids[identity{m.From, m.ClientID}] = e
 		}

@@ -201,3 +201,16 @@ func TestPeople(t *testing.T) {
 		t.Errorf("after Count: %+v", p)
 	}
 }
+
+// Everybody sees what a message was called by its sender; whoever calls his own
+// the same says it as himself.
+func TestBorrowedID(t *testing.T) {
+	r := room.New("main", "ann")
+	r.Compose("id", "mine", noon)
+	r.Receive(own(1, "id", "mine"))
+	m := msg(2, "mallory", "yours?")
+	m.ClientID = "id"
+	if e := r.Receive(m); e == nil || e.Mine {
+		t.Errorf("got %+v, want a message of mallory's", e)
+	}
+}

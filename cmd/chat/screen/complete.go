@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/aristochat/aristochat/cmd/chat/room"
+	"github.com/aristochat/aristochat/cmd/chat/text"
 )
 
 // A completion is what Tab has put in, and what it puts in its place next.
@@ -99,7 +100,8 @@ const recentEntries = 200
 func (m *Model) names() (names []string) {
 	t := m.tab()
 	add := func(name string) {
-		if name != "" && name != m.opts.User && !slices.Contains(names, name) {
+		typed := text.Name(name) == name // another would paint what the user types
+		if typed && name != m.opts.User && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

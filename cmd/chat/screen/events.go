@@ -114,7 +114,7 @@ func (m *Model) receive(t *tab, msg room.Message, fresh bool) {
 	}
 	delete(m.blocks, e)
 	seen := t == m.tab() && m.focused && t.view.following()
-	if seen && t.Len() > mostEntries+mostEntries/10 {
+	if t.view.following() && t.Len() > mostEntries+mostEntries/10 {
 		t.Trim(mostEntries)
 		m.forgetBlocks()
 	}

@@ -17,22 +17,24 @@ import (
 func FuzzNobodyPaints(f *testing.F) {
 	f.Add("bob", "\x1b[2J\x1b]0;title\x07", "why \u009b31m", "st\u202eatus", 80)
 	f.Add("\x9b\r\n", "/me \x1b[31mdies", "", "\x00", 40)
+	f.Add("z\x1b[2J\u009bJ", "hi", "no", "", 120)
 	f.Add("a\u0301\u0301", "👨‍👩‍👧\u200d", "\ufeff", "\t", 120)
 	f.Fuzz(func(t *testing.T, name, body, reason, status string, width int) {
 		w := open(t, 20+(width&0x7f), 24)
 		w.tell(talk.Joined{Room: "main", Keeps: true, Again: true, Lost: reason})
 		w.tell(talk.Here{Room: "main", Names: []string{name}, Away: map[string]string{name: status}})
+		views := []tea.View{w.View()} // with the status
 		w.says(name, body)
 		w.tell(talk.Typing{Room: "main", User: name, Until: noon.Add(time.Second)})
+		views = append(views, w.View()) // with who types
 		w.keys("/who", "<enter>")
 		w.keys("x", "<enter>")
 		w.tell(talk.NotSent{Room: "main", ClientID: w.wire.said[0], Reason: reason})
 		w.tell(talk.Trouble{Room: "main", Text: reason})
-		first := w.View()
+		views = append(views, w.View())
 		w.tell(talk.Link{Err: fmt.Errorf("%s", reason)})
 		w.tell(talk.Refused{Room: "main", Reason: reason})
-		second := w.View()
-		for _, v := range []tea.View{first, second} {
+		for _, v := range append(views, w.View()) {
 			rest := withoutColours(v.Content)
 			for _, r := range rest {
 				if unicode.IsControl(r) && r != '\n' || unicode.Is(unicode.Bidi_Control, r) {

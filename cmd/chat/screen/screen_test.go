@@ -268,6 +268,24 @@ func TestCompletion(t *testing.T) {
 	w.shows("› bert:")
 	w.keys("zz", "<tab>")
 	w.shows("There is nothing that begins so")
+	// What nobody can type paints nothing where one types.
+	w.keys("<ctrl+c>")
+	w.here("ann", "zoe\u202e", "zack\x1b[2J", "zap\nzip")
+	w.keys("z", "<tab>")
+	w.shows("There is nothing that begins so")
+}
+
+// A room is bounded also while nobody looks at it.
+func TestTrimsWhatIsNotLookedAt(t *testing.T) {
+	w := entered(t, 80, 24)
+	w.keys("/join dev", "<enter>")
+	w.tell(tea.BlurMsg{})
+	for i := range 30_000 {
+		w.says("bob", fmt.Sprint("message ", i))
+	}
+	if n := w.Entries("main"); n > 22_001 {
+		t.Errorf("%d messages are kept, want about 20,000", n)
+	}
 }
 
 func TestTypingIsTold(t *testing.T) {

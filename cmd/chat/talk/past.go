@@ -52,6 +52,11 @@ func (m *member) lookUp(l *letter) {
 		if err != nil || len(messages) == 0 {
 			return
 		}
+		for _, msg := range messages {
+			if msg.ClientID == l.id { // in a gap, so nobody was told where it stands
+				m.emit(Said{Room: m.room, Message: msg})
+			}
+		}
 		m.arrived(messages)
 		before = messages[0].Seq
 		if !more || before <= l.since || m.isThere(l) {

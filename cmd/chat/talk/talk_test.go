@@ -67,6 +67,9 @@ func TestNothingIsMissedOrDouble(t *testing.T) {
 		t.Errorf("came back with %+v, want all of it", e)
 	}
 	saw(ann, "the acknowledgement", func(e talk.Sent) bool { return e.ClientID == "2" })
+	if n := len(e.Past); n > 0 && e.Past[0].Body == "before" {
+		t.Error("asked again for what was there")
+	}
 	testserver.Await(t, "all messages", func() bool { return len(ann.list("main")) >= len(want)+1 })
 	got := ann.list("main")
 	// "meanwhile" left whenever ann was back, among bob's or after them.
@@ -256,6 +259,7 @@ func TestLateRetry(t *testing.T) {
 	again.enter("main")
 	again.SayLate("main", "stored", "stored after all")
 	saw(again, "the acknowledgement", func(e talk.Sent) bool { return e.ClientID == "stored" })
+	saw(again, "where it stands", func(e talk.Said) bool { return e.Message.ClientID == "stored" && e.Message.Seq > 0 })
 	again.SayLate("main", "new", "never stored")
 	saw(again, "the other", func(e talk.Sent) bool { return e.ClientID == "new" })
 	saw(bob, "it", func(e talk.Said) bool { return e.Message.Body == "never stored" })
