@@ -70,21 +70,29 @@ func (e *ear) all() []edge.Delivery {
 	return slices.Clone(e.got)
 }
 
+// count is for who looks often: a copy of many events takes longer than their
+// delivery.
+func (e *ear) count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.got)
+}
+
 // wait returns what was delivered once it is n events.
 func (e *ear) wait(t testing.TB, n int) []edge.Delivery {
 	t.Helper()
 	timeout := time.After(30 * time.Second)
 	for {
-		if got := e.all(); len(got) >= n {
-			if len(got) > n {
-				t.Fatalf("delivered %d events, want %d", len(got), n)
-			}
-			return got
+		switch got := e.count(); {
+		case got == n:
+			return e.all()
+		case got > n:
+			t.Fatalf("delivered %d events, want %d", got, n)
 		}
 		select {
 		case <-e.more:
 		case <-timeout:
-			t.Fatalf("delivered %d events, want %d", len(e.all()), n)
+			t.Fatalf("delivered %d events, want %d", e.count(), n)
 		}
 	}
 }
