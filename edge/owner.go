@@ -260,6 +260,7 @@ type upload struct {
 	id     uint64
 	data   []byte
 	got    int           // bytes, also once data has been handed on
+	whole  bool          // data has been handed on: what still comes is a repetition
 	done   chan struct{} // closed once status is set
 	status int
 }
@@ -274,10 +275,10 @@ func (s *pollSession) answerPost(ctx context.Context, q question, part []byte) i
 		s.upload = &upload{id: q.ID, done: make(chan struct{})}
 	}
 	u := s.upload
-	if u != nil && u.id == q.ID && u.got > q.Offset { // it came before, and the answer was lost
-		complete := u.got >= q.Total
+	if u != nil && u.id == q.ID && (u.whole || u.got > q.Offset) { // it came before, and the answer was lost
+		whole := u.whole
 		s.mu.Unlock()
-		if complete {
+		if whole {
 			return u.wait(ctx)
 		}
 		return 0
@@ -293,7 +294,7 @@ func (s *pollSession) answerPost(ctx context.Context, q question, part []byte) i
 		return 0
 	}
 	body := u.data
-	u.data = nil
+	u.data, u.whole = nil, true
 	s.conn.retain()
 	s.mu.Unlock()
 	go func() {
