@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aristochat/aristochat/protocol"
 )
 
 func remoteIP(r *http.Request) string {
@@ -184,22 +183,8 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	if tokens := r.Header["X-Phoenix-Authtoken"]; srv.opts.AuthToken && len(tokens) > 0 {
 		h.Token, h.HasToken = tokens[0], true
 	}
-	version, err := versionOf(params)
-	if err != nil {
-		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
-		answerStatus(w, 403)
-		return
-	}
-	if !srv.admit(w, r) {
-		return
-	}
-	session, err := srv.connect(r, h)
-	switch {
-	case errors.Is(err, errConnectCrashed):
-		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
-		return
-	case err != nil:
-		answerStatus(w, 403)
+	version, session, ok := srv.letIn(w, r, h, func(error) { answerStatus(w, 403) })
+	if !ok {
 		return
 	}
 	s := &pollSession{lp: lp, id: newSessionID(), ip: lp.opts.ClientIP(r), turn: make(chan struct{}, 1), heard: srv.clock()}
