@@ -8,24 +8,13 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-
 )
-
-func remoteIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
 
 // minSecret is the shortest Secret, in bytes.
 const minSecret = 16
@@ -42,20 +31,12 @@ type longPoll struct {
 	end  context.CancelFunc
 	stop func() // ends the subscription to what other edges ask
 
-	warned atomic.Int64 // when a token was last called strange
-
 	mu       sync.Mutex // guards what follows
 	sessions map[sessionID]*pollSession
-	users    map[string]int    // how many sessions they have
-	ips      map[string]int    // the same
-	requests map[sessionID]int // under way here, of whichever edge's sessions
+	users    map[string]int      // how many sessions they have
+	ips      map[string]int      // the same
+	loads    map[sessionID]*load // of whichever edge's sessions
 }
-
-// maxRequests bounds what a session has under way at once. A client needs two, a
-// poll and a POST, and one or two that it has given up.
-const maxRequests = 8
-
-var errTooManyRequests = errors.New("too many requests at once")
 
 func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 	caller, ok := srv.backbone.(Caller)
@@ -70,7 +51,7 @@ func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 		sessions: make(map[sessionID]*pollSession),
 		users:    make(map[string]int),
 		ips:      make(map[string]int),
-		requests: make(map[sessionID]int),
+		loads:    make(map[sessionID]*load),
 	}
 	switch n := len(lp.opts.Secret); {
 	case n == 0:
@@ -128,16 +109,16 @@ func (lp *longPoll) serve(w http.ResponseWriter, r *http.Request) {
 
 // get answers a poll, or begins a session.
 func (lp *longPoll) get(w http.ResponseWriter, r *http.Request, params Params) {
-	token, o, done, err := lp.owner(r, params)
+	token, o, l, err := lp.owner(r, params)
 	switch {
 	case err != nil:
-		lp.refuse(w, r, err)
+		lp.refuse(w, r, limitRequests, err)
 		return
 	case o == nil:
 		lp.begin(w, r, params)
 		return
 	}
-	defer done()
+	defer lp.done(l)
 	// The server's own deadlines may be shorter than a poll lasts.
 	extendDeadlines(w, lp.opts.Window+lp.srv.opts.OutboxAge)
 	messages, state := lp.await(r.Context(), o)
@@ -208,19 +189,25 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 
 // post takes what a client sends.
 func (lp *longPoll) post(w http.ResponseWriter, r *http.Request, params Params) {
-	_, o, done, err := lp.owner(r, params)
+	_, o, l, err := lp.owner(r, params)
 	switch {
 	case err != nil:
-		lp.refuse(w, r, err)
+		lp.refuse(w, r, limitRequests, err)
 		return
 	case o == nil:
 		answerStatus(w, 410)
 		return
 	}
-	defer done()
+	defer lp.done(l)
 	// A large body may come slowly.
 	extendDeadlines(w, lp.srv.opts.IdleTimeout)
-	body, err := readMessage(http.MaxBytesReader(w, r.Body, lp.opts.MaxBody))
+	in := &bodyReader{Reader: http.MaxBytesReader(w, r.Body, lp.opts.MaxBody), load: l, most: lp.opts.MaxBody}
+	defer in.done()
+	body, err := readMessage(in)
+	if errors.Is(err, errTooManyBytes) {
+		lp.refuse(w, r, limitBodies, err)
+		return
+	}
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			lp.srv.stats.limits[limitBody].Add(1)
@@ -253,28 +240,21 @@ type owner interface {
 	post(ctx context.Context, body []byte, ndjson bool) int
 }
 
-// strange says, once a minute at most, that a client came with a token that
-// nobody here can have signed: clients of edges that do not share a secret would
-// begin anew for ever, and nothing else would tell why.
-func (lp *longPoll) strange(err error) {
-	last, now := lp.warned.Load(), lp.srv.clock()
-	if (last == 0 || now-last > int64(time.Minute)) && lp.warned.CompareAndSwap(last, now) {
-		lp.srv.log.Warn("a client has a session token that is not valid here; do all edges have the same secret?", "error", err)
-	}
-}
-
 // owner returns who has the session that the request's token names, nil if it
-// names none that may live. The header wins over the parameter. Unless there is
-// an error done must be called when the request has been answered.
-func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner, done func(), err error) {
+// names none that may live. The header wins over the parameter. If there is an
+// owner done must be called when the request has been answered.
+func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner, l *load, err error) {
 	token = params.Get("token")
 	if headers := r.Header["X-Phoenix-Longpoll-Token"]; len(headers) > 0 {
 		token = headers[0]
 	}
 	t, err := lp.key.verify(token, time.Now())
 	if err != nil {
-		if token != "" {
-			lp.strange(err)
+		if token != "" && !errors.Is(err, errExpired) {
+			// Clients of edges that do not share a secret would begin anew for
+			// ever, and nothing else would tell why.
+			lp.srv.stats.badTokens.Add(1)
+			lp.srv.log.Warn("a client has a session token that is not valid here; do all edges have the same secret?", "error", err)
 		}
 		return token, nil, nil, nil
 	}
@@ -285,23 +265,14 @@ func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner
 	} else {
 		return token, nil, nil, nil
 	}
-	lp.mu.Lock()
-	defer lp.mu.Unlock()
-	if lp.requests[t.session] >= maxRequests {
+	if l = lp.take(t.session); l == nil {
 		return token, nil, nil, errTooManyRequests
 	}
-	lp.requests[t.session]++
-	return token, o, func() {
-		lp.mu.Lock()
-		defer lp.mu.Unlock()
-		if lp.requests[t.session]--; lp.requests[t.session] == 0 {
-			delete(lp.requests, t.session)
-		}
-	}, nil
+	return token, o, l, nil
 }
 
-func (lp *longPoll) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	lp.srv.stats.limits[limitRequests].Add(1)
+func (lp *longPoll) refuse(w http.ResponseWriter, r *http.Request, limit int, err error) {
+	lp.srv.stats.limits[limit].Add(1)
 	lp.srv.log.Warn("refusing request", "reason", err.Error(), "address", lp.opts.ClientIP(r))
 	lp.srv.opts.ErrorPage(w, r, http.StatusTooManyRequests)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -192,7 +193,8 @@ type LongPoll struct {
 	QueueFrames int
 	QueueBytes  int
 
-	// MaxBody bounds the bytes of a POST. If zero, 8,000,000, as in Phoenix.
+	// MaxBody bounds the bytes of a POST, and of all that a session has under
+	// way at one edge. If zero, 8,000,000, as in Phoenix.
 	MaxBody int64
 
 	// PollRate bounds the requests of a session in a second, on average. More
@@ -218,6 +220,14 @@ func (o *LongPoll) withDefaults(all *Options) *LongPoll {
 	d.MaxBody = cmp.Or(d.MaxBody, 8_000_000)
 	d.PollRate = cmp.Or(d.PollRate, 50)
 	return &d
+}
+
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 // Stored marks events of a channel as kept in the history. A broadcast of one
