@@ -187,14 +187,17 @@ func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error)
 			srv.stats.handshakes[handshakeCrashed].Add(1)
 			srv.log.Error("connect crashed", "panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))
 			err = errConnectCrashed
+			endSpan(span, err)
 		}
-		endSpan(span, err)
 	}()
 	session, err := srv.opts.Connect(ctx, h)
 	if err != nil {
 		srv.refused(handshakeRefused, err.Error())
+		endSpan(span, Refuse(err.Error())) // as which the client has it
+		return session, err
 	}
-	return session, err
+	span.End()
+	return session, nil
 }
 
 // tokenPrefix marks a subprotocol that is a token (phoenix.js, socket.js).
