@@ -28,8 +28,9 @@ type Options struct {
 
 	// ErrorPage answers what is no refusal but an error: a query that cannot
 	// be decoded (400, 414), a panic in Connect (500), another path (404), a
-	// server that is full, drains, or has too many clients waiting (503, with
-	// Retry-After). If nil, the body is the status's text.
+	// session that has too much under way at once (429), a server that is full,
+	// drains, or has too many clients waiting (503, with Retry-After). If nil,
+	// the body is the status's text.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int)
 
 	// CheckOrigin decides which web pages may connect. It is asked only if
