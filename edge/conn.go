@@ -271,9 +271,16 @@ func (c *conn) send(f frame, now int64) {
 
 // slow ends a connection whose client does not read.
 func (c *conn) slow(why int) {
-	if c.isEnded() || !c.slowed.CompareAndSwap(false, true) {
+	c.mu.Lock()
+	first := c.why == nil && c.ended == nil
+	if first {
+		c.why = errSlow // as in end
+	}
+	c.mu.Unlock()
+	if !first {
 		return
 	}
+	c.slowed.Store(true)
 	c.srv.stats.slow[why].Add(1)
 	c.srv.log.Warn("closing slow client", c.attrs("reason", slowTexts[why])...)
 	c.transport.discard(websocket.StatusTryAgainLater)

@@ -20,6 +20,8 @@ type hasty struct {
 
 func (h *hasty) close(websocket.StatusCode) { h.conn.stopChannels(h.reason) }
 
+func (h *hasty) discard(websocket.StatusCode) { h.conn.stopChannels(h.reason) }
+
 // Whoever notices first that a connection ends, the reason is that for which it
 // was closed: what presence makes of a drain depends on it.
 func TestEndHasOneReason(t *testing.T) {
@@ -39,5 +41,19 @@ func TestEndHasOneReason(t *testing.T) {
 		if !errors.Is(c.ended, noticed) {
 			t.Errorf("it had ended with %v, and later with %v", noticed, c.ended)
 		}
+	}
+}
+
+// A client that is closed since it does not keep up has not left by itself,
+// however soon it answers.
+func TestSlowHasOneReason(t *testing.T) {
+	srv := &Server{log: slog.New(slog.DiscardHandler)}
+	c := &conn{}
+	c.init(srv, &hasty{conn: c, reason: ErrClosed}, protocol.V2, Session{})
+	for range 2 {
+		c.slow(slowInbox)
+	}
+	if !errors.Is(c.ended, errSlow) || srv.stats.ended[endSlow].Load() != 1 || total(srv.stats.ended[:]) != 1 || total(srv.stats.slow[:]) != 1 {
+		t.Errorf("it ended with %v, %v", c.ended, byName(endReasons[:], srv.stats.ended[:]))
 	}
 }

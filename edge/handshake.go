@@ -78,10 +78,6 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	if err := srv.Ready(); err != nil {
-		srv.busy(w, r, err)
-		return
-	}
 	h := &Handshake{Params: params, Request: r}
 	subprotocol, err := srv.negotiate(r, h)
 	switch {
@@ -94,22 +90,14 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	version, err := versionOf(params)
-	if err != nil {
-		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
-		w.WriteHeader(http.StatusForbidden)
-		return
-	}
-	if !srv.admit(w, r) { // before Connect, whose work it spares
-		return
-	}
-	session, err := srv.connect(r, h)
-	switch {
-	case errors.Is(err, errConnectCrashed):
-		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
-		return
-	case err != nil:
-		srv.opts.RefuseConnect(w, r, err)
+	version, session, ok := srv.letIn(w, r, h, func(err error) {
+		if errors.Is(err, protocol.ErrVersion) {
+			w.WriteHeader(http.StatusForbidden)
+		} else {
+			srv.opts.RefuseConnect(w, r, err)
+		}
+	})
+	if !ok {
 		return
 	}
 	if problem := upgradeProblem(r); problem != "" {
@@ -120,6 +108,29 @@ func (srv *Server) serveWebsocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	srv.upgrade(w, r, version, session, subprotocol)
+}
+
+// letIn makes the checks that all transports share, the application's last. It
+// reports false if the request has been answered: by forbid, if the client may
+// not connect.
+func (srv *Server) letIn(w http.ResponseWriter, r *http.Request, h *Handshake, forbid func(error)) (v protocol.Version, s Session, ok bool) {
+	v, err := versionOf(h.Params)
+	if err != nil {
+		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
+		forbid(protocol.ErrVersion)
+		return v, s, false
+	}
+	if !srv.admit(w, r) { // before Connect, whose work it spares
+		return v, s, false
+	}
+	s, err = srv.connect(r, h)
+	switch {
+	case errors.Is(err, errConnectCrashed):
+		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
+	case err != nil:
+		forbid(err)
+	}
+	return v, s, err == nil
 }
 
 func (srv *Server) badQuery(w http.ResponseWriter, r *http.Request, err error) {
@@ -176,14 +187,17 @@ func (srv *Server) connect(r *http.Request, h *Handshake) (_ Session, err error)
 			srv.stats.handshakes[handshakeCrashed].Add(1)
 			srv.log.Error("connect crashed", "panic", cut(fmt.Sprint(p)), "stack", string(debug.Stack()))
 			err = errConnectCrashed
+			endSpan(span, err)
 		}
-		endSpan(span, err)
 	}()
 	session, err := srv.opts.Connect(ctx, h)
 	if err != nil {
 		srv.refused(handshakeRefused, err.Error())
+		endSpan(span, Refuse(err.Error())) // as which the client has it
+		return session, err
 	}
-	return session, err
+	span.End()
+	return session, nil
 }
 
 // tokenPrefix marks a subprotocol that is a token (phoenix.js, socket.js).

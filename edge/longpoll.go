@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -9,97 +8,13 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/aristochat/aristochat/protocol"
 )
-
-// LongPoll tunes long-polling. Its zero value is valid for an edge that is alone.
-//
-// A session belongs to the edge that began it. Any edge with the same Secret
-// takes its requests, and asks the owner over the backbone; there is no need for
-// a load balancer that knows who belongs where.
-//
-// A binary message that the server pushes has no form in long-polling, and ends
-// the session, unless its bytes happen to be text. Phoenix has it so.
-type LongPoll struct {
-	// Secret signs the tokens of sessions. All edges of a cluster must have
-	// the same, of at least 16 bytes nobody can guess. If empty, a random one:
-	// then only the edge that began a session knows it.
-	Secret []byte
-
-	// Window is how long a poll waits for something to come. A session ends
-	// when no poll came for half as long again. If zero, 10 s, as in Phoenix.
-	Window time.Duration
-
-	// OwnerTimeout bounds how long the edge that has a session may take to
-	// answer another; then the session counts as gone. If zero, 2 s, as in
-	// Phoenix.
-	OwnerTimeout time.Duration
-
-	// Alive reports whether the edge of that [Server.ID] is known to live; package
-	// fleet knows. Its sessions then do not count as gone while it has lost NATS
-	// for some seconds. If nil, none is.
-	Alive func(edge string) bool
-
-	// SessionsPerUser and SessionsPerIP bound the sessions on this edge of
-	// clients with the same Session.ID, if they have one, and with the same
-	// address. If zero, 100 and 10,000; if negative there is no bound.
-	SessionsPerUser int
-	SessionsPerIP   int
-
-	// ClientIP returns a client's address. If nil, it is that of the
-	// connection: behind a proxy that is the proxy's.
-	ClientIP func(*http.Request) string
-
-	// QueueFrames and QueueBytes bound what waits for a session's next poll.
-	// Past either the session ends, and its client begins anew. If zero,
-	// 10,000 and Options.OutboxBytes.
-	QueueFrames int
-	QueueBytes  int
-
-	// MaxBody bounds the bytes of a POST. If zero, 8,000,000, as in Phoenix.
-	MaxBody int64
-
-	// PollRate bounds the requests of a session in a second, on average. More
-	// are answered later, not refused. If zero, 50.
-	PollRate int
-}
-
-func (o *LongPoll) withDefaults(all *Options) *LongPoll {
-	d := *o
-	d.Secret = slices.Clone(d.Secret)
-	d.Window = cmp.Or(d.Window, 10*time.Second)
-	d.OwnerTimeout = cmp.Or(d.OwnerTimeout, 2*time.Second)
-	if d.Alive == nil {
-		d.Alive = func(string) bool { return false }
-	}
-	d.SessionsPerUser = cmp.Or(d.SessionsPerUser, 100)
-	d.SessionsPerIP = cmp.Or(d.SessionsPerIP, 10_000)
-	if d.ClientIP == nil {
-		d.ClientIP = remoteIP
-	}
-	d.QueueFrames = cmp.Or(d.QueueFrames, 10_000)
-	d.QueueBytes = cmp.Or(d.QueueBytes, all.OutboxBytes)
-	d.MaxBody = cmp.Or(d.MaxBody, 8_000_000)
-	d.PollRate = cmp.Or(d.PollRate, 50)
-	return &d
-}
-
-func remoteIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
 
 // minSecret is the shortest Secret, in bytes.
 const minSecret = 16
@@ -116,20 +31,12 @@ type longPoll struct {
 	end  context.CancelFunc
 	stop func() // ends the subscription to what other edges ask
 
-	warned atomic.Int64 // when a token was last called strange
-
 	mu       sync.Mutex // guards what follows
 	sessions map[sessionID]*pollSession
-	users    map[string]int    // how many sessions they have
-	ips      map[string]int    // the same
-	requests map[sessionID]int // under way here, of whichever edge's sessions
+	users    map[string]int      // how many sessions they have
+	ips      map[string]int      // the same
+	loads    map[sessionID]*load // of whichever edge's sessions
 }
-
-// maxRequests bounds what a session has under way at once. A client needs two, a
-// poll and a POST, and one or two that it has given up.
-const maxRequests = 8
-
-var errTooManyRequests = errors.New("too many requests at once")
 
 func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 	caller, ok := srv.backbone.(Caller)
@@ -144,7 +51,7 @@ func newLongPoll(ctx context.Context, srv *Server) (*longPoll, error) {
 		sessions: make(map[sessionID]*pollSession),
 		users:    make(map[string]int),
 		ips:      make(map[string]int),
-		requests: make(map[sessionID]int),
+		loads:    make(map[sessionID]*load),
 	}
 	switch n := len(lp.opts.Secret); {
 	case n == 0:
@@ -202,16 +109,16 @@ func (lp *longPoll) serve(w http.ResponseWriter, r *http.Request) {
 
 // get answers a poll, or begins a session.
 func (lp *longPoll) get(w http.ResponseWriter, r *http.Request, params Params) {
-	token, o, done, err := lp.owner(r, params)
+	token, o, l, err := lp.owner(r, params)
 	switch {
 	case err != nil:
-		lp.refuse(w, r, err)
+		lp.refuse(w, r, limitRequests, err)
 		return
 	case o == nil:
 		lp.begin(w, r, params)
 		return
 	}
-	defer done()
+	defer lp.done(l)
 	// The server's own deadlines may be shorter than a poll lasts.
 	extendDeadlines(w, lp.opts.Window+lp.srv.opts.OutboxAge)
 	messages, state := lp.await(r.Context(), o)
@@ -257,22 +164,8 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 	if tokens := r.Header["X-Phoenix-Authtoken"]; srv.opts.AuthToken && len(tokens) > 0 {
 		h.Token, h.HasToken = tokens[0], true
 	}
-	version, err := versionOf(params)
-	if err != nil {
-		srv.refused(handshakeBadRequest, protocol.ErrVersion.Error())
-		answerStatus(w, 403)
-		return
-	}
-	if !srv.admit(w, r) {
-		return
-	}
-	session, err := srv.connect(r, h)
-	switch {
-	case errors.Is(err, errConnectCrashed):
-		srv.opts.ErrorPage(w, r, http.StatusInternalServerError)
-		return
-	case err != nil:
-		answerStatus(w, 403)
+	version, session, ok := srv.letIn(w, r, h, func(error) { answerStatus(w, 403) })
+	if !ok {
 		return
 	}
 	s := &pollSession{lp: lp, id: newSessionID(), ip: lp.opts.ClientIP(r), turn: make(chan struct{}, 1), heard: srv.clock()}
@@ -296,19 +189,25 @@ func (lp *longPoll) begin(w http.ResponseWriter, r *http.Request, params Params)
 
 // post takes what a client sends.
 func (lp *longPoll) post(w http.ResponseWriter, r *http.Request, params Params) {
-	_, o, done, err := lp.owner(r, params)
+	_, o, l, err := lp.owner(r, params)
 	switch {
 	case err != nil:
-		lp.refuse(w, r, err)
+		lp.refuse(w, r, limitRequests, err)
 		return
 	case o == nil:
 		answerStatus(w, 410)
 		return
 	}
-	defer done()
+	defer lp.done(l)
 	// A large body may come slowly.
 	extendDeadlines(w, lp.srv.opts.IdleTimeout)
-	body, err := readMessage(http.MaxBytesReader(w, r.Body, lp.opts.MaxBody))
+	in := &bodyReader{Reader: http.MaxBytesReader(w, r.Body, lp.opts.MaxBody), load: l, most: lp.opts.MaxBody}
+	defer in.done()
+	body, err := readMessage(in)
+	if errors.Is(err, errTooManyBytes) {
+		lp.refuse(w, r, limitBodies, err)
+		return
+	}
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			lp.srv.stats.limits[limitBody].Add(1)
@@ -341,28 +240,21 @@ type owner interface {
 	post(ctx context.Context, body []byte, ndjson bool) int
 }
 
-// strange says, once a minute at most, that a client came with a token that
-// nobody here can have signed: clients of edges that do not share a secret would
-// begin anew for ever, and nothing else would tell why.
-func (lp *longPoll) strange(err error) {
-	last, now := lp.warned.Load(), lp.srv.clock()
-	if (last == 0 || now-last > int64(time.Minute)) && lp.warned.CompareAndSwap(last, now) {
-		lp.srv.log.Warn("a client has a session token that is not valid here; do all edges have the same secret?", "error", err)
-	}
-}
-
 // owner returns who has the session that the request's token names, nil if it
-// names none that may live. The header wins over the parameter. Unless there is
-// an error done must be called when the request has been answered.
-func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner, done func(), err error) {
+// names none that may live. The header wins over the parameter. If there is an
+// owner done must be called when the request has been answered.
+func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner, l *load, err error) {
 	token = params.Get("token")
 	if headers := r.Header["X-Phoenix-Longpoll-Token"]; len(headers) > 0 {
 		token = headers[0]
 	}
 	t, err := lp.key.verify(token, time.Now())
 	if err != nil {
-		if token != "" {
-			lp.strange(err)
+		if token != "" && !errors.Is(err, errExpired) {
+			// Clients of edges that do not share a secret would begin anew for
+			// ever, and nothing else would tell why.
+			lp.srv.stats.badTokens.Add(1)
+			lp.srv.log.Warn("a client has a session token that is not valid here; do all edges have the same secret?", "error", err)
 		}
 		return token, nil, nil, nil
 	}
@@ -373,23 +265,14 @@ func (lp *longPoll) owner(r *http.Request, params Params) (token string, o owner
 	} else {
 		return token, nil, nil, nil
 	}
-	lp.mu.Lock()
-	defer lp.mu.Unlock()
-	if lp.requests[t.session] >= maxRequests {
+	if l = lp.take(t.session); l == nil {
 		return token, nil, nil, errTooManyRequests
 	}
-	lp.requests[t.session]++
-	return token, o, func() {
-		lp.mu.Lock()
-		defer lp.mu.Unlock()
-		if lp.requests[t.session]--; lp.requests[t.session] == 0 {
-			delete(lp.requests, t.session)
-		}
-	}, nil
+	return token, o, l, nil
 }
 
-func (lp *longPoll) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	lp.srv.stats.limits[limitRequests].Add(1)
+func (lp *longPoll) refuse(w http.ResponseWriter, r *http.Request, limit int, err error) {
+	lp.srv.stats.limits[limit].Add(1)
 	lp.srv.log.Warn("refusing request", "reason", err.Error(), "address", lp.opts.ClientIP(r))
 	lp.srv.opts.ErrorPage(w, r, http.StatusTooManyRequests)
 }

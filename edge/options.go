@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -27,8 +28,9 @@ type Options struct {
 
 	// ErrorPage answers what is no refusal but an error: a query that cannot
 	// be decoded (400, 414), a panic in Connect (500), another path (404), a
-	// server that is full, drains, or has too many clients waiting (503, with
-	// Retry-After). If nil, the body is the status's text.
+	// session that has too much under way at once (429), a server that is full,
+	// drains, or has too many clients waiting (503, with Retry-After). If nil,
+	// the body is the status's text.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, status int)
 
 	// CheckOrigin decides which web pages may connect. It is asked only if
@@ -146,6 +148,87 @@ func (o *Options) sweepEvery() time.Duration {
 		shortest = min(shortest, o.LongPoll.Window)
 	}
 	return max(10*time.Millisecond, min(time.Second, shortest/20))
+}
+
+// LongPoll tunes long-polling. Its zero value is valid for an edge that is alone.
+//
+// A session belongs to the edge that began it. Any edge with the same Secret
+// takes its requests, and asks the owner over the backbone; there is no need for
+// a load balancer that knows who belongs where.
+//
+// A binary message that the server pushes has no form in long-polling, and ends
+// the session, unless its bytes happen to be text. Phoenix has it so.
+type LongPoll struct {
+	// Secret signs the tokens of sessions. All edges of a cluster must have
+	// the same, of at least 16 bytes nobody can guess. If empty, a random one:
+	// then only the edge that began a session knows it.
+	Secret []byte
+
+	// Window is how long a poll waits for something to come. A session ends
+	// when no poll came for half as long again. If zero, 10 s, as in Phoenix.
+	Window time.Duration
+
+	// OwnerTimeout bounds how long the edge that has a session may take to
+	// answer another; then the session counts as gone. If zero, 2 s, as in
+	// Phoenix.
+	OwnerTimeout time.Duration
+
+	// Alive reports whether the edge of that [Server.ID] is known to live; package
+	// fleet knows. Its sessions then do not count as gone while it has lost NATS
+	// for some seconds. If nil, none is.
+	Alive func(edge string) bool
+
+	// SessionsPerUser and SessionsPerIP bound the sessions on this edge of
+	// clients with the same Session.ID, if they have one, and with the same
+	// address. If zero, 100 and 10,000; if negative there is no bound.
+	SessionsPerUser int
+	SessionsPerIP   int
+
+	// ClientIP returns a client's address. If nil, it is that of the
+	// connection: behind a proxy that is the proxy's.
+	ClientIP func(*http.Request) string
+
+	// QueueFrames and QueueBytes bound what waits for a session's next poll.
+	// Past either the session ends, and its client begins anew. If zero,
+	// 10,000 and Options.OutboxBytes.
+	QueueFrames int
+	QueueBytes  int
+
+	// MaxBody bounds the bytes of a POST, and of all that a session has under
+	// way at one edge. If zero, 8,000,000, as in Phoenix.
+	MaxBody int64
+
+	// PollRate bounds the requests of a session in a second, on average. More
+	// are answered later, not refused. If zero, 50.
+	PollRate int
+}
+
+func (o *LongPoll) withDefaults(all *Options) *LongPoll {
+	d := *o
+	d.Secret = slices.Clone(d.Secret)
+	d.Window = cmp.Or(d.Window, 10*time.Second)
+	d.OwnerTimeout = cmp.Or(d.OwnerTimeout, 2*time.Second)
+	if d.Alive == nil {
+		d.Alive = func(string) bool { return false }
+	}
+	d.SessionsPerUser = cmp.Or(d.SessionsPerUser, 100)
+	d.SessionsPerIP = cmp.Or(d.SessionsPerIP, 10_000)
+	if d.ClientIP == nil {
+		d.ClientIP = remoteIP
+	}
+	d.QueueFrames = cmp.Or(d.QueueFrames, 10_000)
+	d.QueueBytes = cmp.Or(d.QueueBytes, all.OutboxBytes)
+	d.MaxBody = cmp.Or(d.MaxBody, 8_000_000)
+	d.PollRate = cmp.Or(d.PollRate, 50)
+	return &d
+}
+
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 // Stored marks events of a channel as kept in the history. A broadcast of one

@@ -129,7 +129,8 @@ func (srv *Server) disconnect(id string) {
 
 // Shutdown refuses new connections and closes those there are with code 1012,
 // upon which clients reconnect elsewhere. It returns when all have ended, or
-// ctx has; the rest is then cut off. [Server.Drain] closes them gently.
+// ctx has; the rest is then cut off, though with a close frame if it leaves
+// within a quarter of a second. [Server.Drain] closes them gently.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.refuse()
 	srv.mu.Lock()
@@ -179,13 +180,23 @@ func (srv *Server) gone() <-chan struct{} {
 	return gone
 }
 
-// cut ends all connections at once, each after f.
+// lastWord bounds how long connections that are cut off are given for what is
+// being written to them, the close frame above all.
+const lastWord = 250 * time.Millisecond
+
+// cut ends all connections, each after f, as soon as what waits for them has
+// left, and within lastWord.
 func (srv *Server) cut(f func(*conn)) {
-	for _, c := range srv.connections() {
+	all := srv.connections()
+	for _, c := range all {
 		if c.cut.CompareAndSwap(false, true) {
 			srv.stats.drainCut.Add(1)
 		}
 		f(c)
+	}
+	end := time.Now().Add(lastWord)
+	for _, c := range all {
+		c.transport.wait(time.Until(end))
 		c.transport.hangUp()
 	}
 }

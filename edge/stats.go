@@ -39,6 +39,7 @@ type Stats struct {
 	Stale       uint64 `json:"stale"`        // messages from clients, dropped for an old join_ref
 	Invalid     uint64 `json:"invalid"`      // stored events that were not fit to deliver
 	Crashes     uint64 `json:"crashes"`      // panics and errors that ended a channel or a join
+	BadTokens   uint64 `json:"bad_tokens"`   // requests with a session token that is not signed with this edge's secret
 	SlowClients uint64 `json:"slow_clients"` // closed since they did not read …
 
 	Slow   map[string]uint64 `json:"slow"`   // … by which bound they met
@@ -86,7 +87,7 @@ func (srv *Server) Stats() Stats {
 		Handshakes: byName(handshakeResults[:], s.handshakes[:]), Ended: byName(endReasons[:], s.ended[:]),
 		Joins:      byName(joinResults[:], s.joins[:]),
 		MessagesIn: s.messagesIn.Load(), MessagesOut: s.messagesOut.Load(), BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(),
-		Dropped: byName(dropReasons[:], s.dropped[:]), Stale: s.stale.Load(), Invalid: s.invalid.Load(), Crashes: s.crashes.Load(),
+		Dropped: byName(dropReasons[:], s.dropped[:]), Stale: s.stale.Load(), Invalid: s.invalid.Load(), Crashes: s.crashes.Load(), BadTokens: s.badTokens.Load(),
 		SlowClients: total(s.slow[:]), Slow: byName(slowReasons[:], s.slow[:]), Limits: byName(limits[:], s.limits[:]),
 		Histories: byName(historyKinds[:], s.histories[:]), HistoryFailures: s.historyFailures.Load(),
 		Resumes:      byName(resumeResults[:], s.resumes[:]),
@@ -100,7 +101,7 @@ func (srv *Server) Stats() Stats {
 type stats struct {
 	sockets, channels                          atomic.Int64
 	messagesIn, messagesOut, bytesIn, bytesOut atomic.Uint64
-	stale, invalid, crashes                    atomic.Uint64
+	stale, invalid, crashes, badTokens         atomic.Uint64
 	historyFailures, clockSkew                 atomic.Uint64
 	drained, drainRushed, drainCut             atomic.Uint64
 	oldestQueued, queuedBytes, lastSweep       atomic.Int64
@@ -209,13 +210,14 @@ const (
 	limitSessionsUser           // LongPoll.SessionsPerUser
 	limitSessionsAddress        // LongPoll.SessionsPerIP
 	limitRequests               // maxRequests
+	limitBodies                 // LongPoll.MaxBody, of all POSTs of a session
 	limitPollRate               // LongPoll.PollRate: requests wait
 	limitJoinRate               // Options.JoinRate: joins wait
 	limitAdmitRate              // Options.AdmitRate: handshakes wait
 )
 
 var limits = [...]string{
-	"message", "channels", "topic", "ref", "query", "inbox", "body", "sessions_user", "sessions_address", "requests", "poll_rate", "join_rate", "admit_rate",
+	"message", "channels", "topic", "ref", "query", "inbox", "body", "sessions_user", "sessions_address", "requests", "bodies", "poll_rate", "join_rate", "admit_rate",
 }
 
 // How a client asks for stored events.

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -18,10 +19,10 @@ const (
 	spanPublish = "publish" // to the other edges, or to the store and back
 	spanDeliver = "deliver" // to the members on an edge; its parent is the publication
 
-	attrTopic   = attribute.Key("phx.topic")
-	attrEvent   = attribute.Key("phx.event")
-	attrMembers = attribute.Key("phx.members")
-	attrSeq     = attribute.Key("phx.seq")
+	attrTopic  = attribute.Key("phx.topic")
+	attrEvent  = attribute.Key("phx.event")
+	attrSeq    = attribute.Key("phx.seq")
+	attrReason = attribute.Key("phx.reason") // for which a client did not get what it wanted
 )
 
 // noSpan records nothing.
@@ -36,12 +37,27 @@ func (srv *Server) span(ctx context.Context, name string, kind trace.SpanKind) (
 	return srv.opts.Tracer.Start(ctx, name, trace.WithSpanKind(kind))
 }
 
-// endSpan ends a span; err, if not nil, is why it failed.
+// endSpan ends a span; err, if not nil, is why it failed, or what the client was
+// answered.
 func endSpan(span trace.Span, err error) {
-	if err != nil && span.IsRecording() {
+	switch {
+	case err == nil || !span.IsRecording():
+	case isAnswer(err):
+		span.SetAttributes(attrReason.String(cut(err.Error())))
+	default:
 		span.SetStatus(codes.Error, cut(err.Error()))
 	}
 	span.End()
+}
+
+// isAnswer reports whether an error is the application's way to say no, or that
+// a channel is over: nothing that anybody should look into.
+func isAnswer(err error) bool {
+	if end, ok := errors.AsType[*endError](err); ok {
+		return !end.crash
+	}
+	_, ok := errors.AsType[*Error](err)
+	return ok || errors.Is(err, errJoinEnded)
 }
 
 // traceParent writes ctx's span as an Event carries it.

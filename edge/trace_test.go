@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -103,8 +104,8 @@ func TestTraceFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if s, _ := ended(t, spans, "connect"); s.Status().Description != "who?" {
-		t.Errorf("connect ended with %v", s.Status())
+	if s, attrs := ended(t, spans, "connect"); s.Status().Code != codes.Unset || attrs["phx.reason"] != "who?" {
+		t.Errorf("connect ended with %v, %v", s.Status(), attrs)
 	}
 	c := e.v2(t)
 	c.join("1", "t:a")
@@ -112,6 +113,75 @@ func TestTraceFailure(t *testing.T) {
 	if s, _ := ended(t, spans, "push"); len(s.Events()) != 1 || s.Events()[0].Name != "exception" {
 		t.Errorf("push ended with %v", s.Events())
 	}
+}
+
+// What the application answers is no failure, but what it cannot do is.
+func TestTraceAnswers(t *testing.T) {
+	const answer, fault = codes.Unset, codes.Error
+	for _, tt := range []struct {
+		event string
+		code  codes.Code
+		said  string // the reason, or the status's description
+	}{
+		{"nothing", answer, ""},
+		{"refuse", answer, "no"},
+		{"stop", answer, "enough"},
+		{"crash", fault, "crashed: broken"},
+		{"fail", fault, "broken"},
+		{"unavailable", fault, edge.ErrUnavailable.Error()},
+	} {
+		t.Run(tt.event, func(t *testing.T) {
+			tracer, spans := newTracer(t, sdktrace.AlwaysSample())
+			c := single(t, &edge.Options{Tracer: tracer}, func() edge.Channel { return answerer{} }).v2(t)
+			c.join("1", "t:a")
+			spans.Reset()
+			c.send(`["1","2","t:a",%q,{}]`, tt.event)
+			c.send(`["3","3","t:b","phx_join",{"do":%q}]`, tt.event)
+			for _, name := range []string{"push", "join"} {
+				s, attrs := ended(t, spans, name)
+				said := s.Status().Description
+				if reason, ok := attrs["phx.reason"]; ok {
+					said += reason.(string)
+				}
+				if s.Status().Code != tt.code || said != tt.said {
+					t.Errorf("%s ended with %v, %q, want %v, %q", name, s.Status().Code, said, tt.code, tt.said)
+				}
+			}
+		})
+	}
+}
+
+// An answerer ends a handler as it is told to.
+type answerer struct{}
+
+func (answerer) do(what string) error {
+	switch what {
+	case "refuse":
+		return edge.Refuse("no")
+	case "stop":
+		return edge.Stop(errors.New("enough"))
+	case "crash":
+		return edge.Crash(errors.New("broken"))
+	case "fail":
+		return errors.New("broken")
+	case "unavailable":
+		return edge.ErrUnavailable
+	}
+	return nil
+}
+
+func (a answerer) Join(_ context.Context, _ *edge.Socket, params edge.Payload) (any, error) {
+	var in struct {
+		Do string `json:"do"`
+	}
+	if err := params.Decode(&in); err != nil {
+		return nil, err
+	}
+	return nil, a.do(in.Do)
+}
+
+func (a answerer) Handle(_ context.Context, _ *edge.Socket, m *edge.Message) (*edge.Reply, error) {
+	return nil, a.do(m.Event)
 }
 
 // A span keeps no more than a log line of what a client chose.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"time"
 )
 
@@ -185,54 +184,5 @@ func (st *Store) nudged(data []byte) {
 	}
 	if f := st.follower(n.Topic); f != nil {
 		f.want(nil, n.Seq)
-	}
-}
-
-// A fills is the queue of topics that catch up.
-type fills struct {
-	mu      sync.Mutex // guards what follows
-	some    *sync.Cond
-	queue   []*follower
-	stopped bool
-}
-
-func (q *fills) init() { q.some = sync.NewCond(&q.mu) }
-
-func (q *fills) push(f *follower) {
-	q.mu.Lock()
-	q.queue = append(q.queue, f)
-	q.mu.Unlock()
-	q.some.Signal()
-}
-
-func (q *fills) pop() *follower {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.queue) == 0 && !q.stopped {
-		q.some.Wait()
-	}
-	if q.stopped {
-		return nil
-	}
-	f := q.queue[0]
-	q.queue[0] = nil
-	q.queue = q.queue[1:]
-	return f
-}
-
-func (q *fills) stop() {
-	q.mu.Lock()
-	q.stopped = true
-	q.mu.Unlock()
-	q.some.Broadcast()
-}
-
-func (st *Store) runFills(ctx context.Context) {
-	for {
-		f := st.fills.pop()
-		if f == nil {
-			return
-		}
-		f.fill(ctx)
 	}
 }

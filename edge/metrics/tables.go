@@ -51,6 +51,8 @@ func edgeMetrics() []metric {
 			func(s *sample) uint64 { return s.edge.Stale }),
 		counter("events_invalid_total", "Stored events that were not fit to deliver: another program has written them.",
 			func(s *sample) uint64 { return s.edge.Invalid }),
+		counter("longpoll_tokens_invalid_total", "Requests of long-polling with a session token that is not signed with this edge's secret.",
+			func(s *sample) uint64 { return s.edge.BadTokens }),
 
 		durations("fanout_seconds", "How long it took to queue an event for all members on this edge.",
 			func(s *sample) histogram.Snapshot { return s.edge.FanOut }),
