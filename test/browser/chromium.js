@@ -14,8 +14,10 @@ before(async () => {
   home = await mkdtemp(join(tmpdir(), "browser-"))
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    timeout: 90_000,
     args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
       "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      "--disable-smooth-scrolling", // what the wheel moves has moved
       "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"], // it calls nobody else
     env: {...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home},
   })
@@ -23,10 +25,14 @@ before(async () => {
 
 after(async () => {
   await browser?.close()
-  await rm(home, {recursive: true, force: true})
+  await rm(home, {recursive: true, force: true, maxRetries: 10, retryDelay: 200}) // its helpers may still write
 })
 
-export async function until(what, done, found = () => "", patience = 40_000) {
+// patience is how long anything is waited for, in ms: a machine may be slow, or
+// busy with other things.
+export const patience = 60_000
+
+export async function until(what, done, found = () => "") {
   const end = Date.now() + patience
   while (!await done()) {
     if (Date.now() > end) throw new Error(`waited in vain until ${what}: ${JSON.stringify(await found())}`)
