@@ -19,15 +19,14 @@ export class Member {
   closes = new Log() // the code of each close of the connection
 
   constructor(t, {client, edge, topic, username, joinParams, options}) {
-    // 1.2.1 joins again after this time even if it only waits for the answer, and
-    // cannot tell that a close is meant for the first of two joins.
-    const step = client.name === "phoenix-1.2.1" ? 500 : 200
     this.socket = new client.Socket(edge.url, {
       transport: WebSocket,
       params: username === undefined ? {} : {username},
       timeout: patience,
-      reconnectAfterMs: tries => Math.min(step * tries, 2000),
-      rejoinAfterMs: tries => Math.min(step * tries, 2000),
+      // 1.2.1 also joins again after this time, answered or not, and cannot tell
+      // that a close is meant for the first of two joins: it gets time to be answered.
+      reconnectAfterMs: () => this.socket.isConnected() ? 20_000 : 200,
+      rejoinAfterMs: () => 200,
       ...options,
     })
     this.socket.onMessage(frame => this.frames.add(frame))
