@@ -1,5 +1,6 @@
 // The official clients, and a person in a room who uses one.
 import {createRequire} from "node:module"
+import {setTimeout as sleep} from "node:timers/promises"
 import WebSocket from "ws"
 
 const require = createRequire(import.meta.url)
@@ -41,14 +42,27 @@ export class Member {
     this.channel.on("chat_msg", payload => this.heard.add(payload))
   }
 
+  // join returns when the server has let the member in. The client itself tries
+  // again where it cannot right now.
   join() {
     const push = this.channel.join()
     push.receive("ok", response => this.joins.add(response))
-    return reply(push)
+    return reply(push, ({retry_after_ms: later}) => later > 0)
   }
 
-  push(event, payload) { return reply(this.channel.push(event, payload)) }
-  say(body) { return this.push("chat_msg", {body}) }
+  // push waits, and says it again, where the server cannot take it right now.
+  async push(event, payload) {
+    for (;;) {
+      try {
+        return await reply(this.channel.push(event, payload))
+      } catch (err) {
+        if (!err.response?.retry_after_ms) throw err
+        await sleep(err.response.retry_after_ms)
+      }
+    }
+  }
+
+  say(body) { return this.push("chat_msg", {body, client_id: crypto.randomUUID()}) }
   leave() { return reply(this.channel.leave()) }
 
   hears(body) { return this.heard.until(`"${body}" is heard`, heard => heard.some(m => m.body === body)) }
@@ -77,10 +91,10 @@ export class Refusal extends Error {
   }
 }
 
-function reply(push) {
+function reply(push, passes = () => false) {
   return new Promise((resolve, reject) => push
     .receive("ok", resolve)
-    .receive("error", response => reject(new Refusal(response)))
+    .receive("error", response => { if (!passes(response)) reject(new Refusal(response)) })
     .receive("timeout", () => reject(new Error("no reply in time"))))
 }
 
