@@ -39,3 +39,22 @@ export async function until(what, done, found = () => "") {
     await sleep(50)
   }
 }
+
+// load goes to an address, or loads the page again if there is none. When the
+// network of the machine changes, as when a container starts, Chromium gives up
+// what it fetches, from 127.0.0.1 too: then it is loaded once more.
+export async function load(page, url) {
+  let changed
+  const note = request => { changed ||= networkChanged.test(request.failure()?.errorText) }
+  page.on("requestfailed", note)
+  do {
+    changed = false
+    await (url ? page.goto(url) : page.reload()).catch(err => {
+      if (!networkChanged.test(err.message)) throw err
+      changed = true
+    })
+  } while (changed)
+  page.off("requestfailed", note)
+}
+
+export const networkChanged = /net::ERR_NETWORK_CHANGED/

@@ -4,6 +4,7 @@ import assert from "node:assert/strict"
 import {rm} from "node:fs/promises"
 import {describe} from "node:test"
 import {startEdge, startEdges} from "../js/edge.js"
+import {load} from "./chromium.js"
 import {startGate} from "./gate.js"
 import {story} from "./visitor.js"
 
@@ -44,7 +45,7 @@ describe("the page, when the server lost something", {concurrency: 2}, () => {
     await edge.start()
     await ann.shows(".notice", "What was said before is gone: the server has another store now.")
     await ann.sees("said meanwhile")
-    await ann.page.reload()
+    await load(ann.page)
     await ann.sees("said meanwhile")
     assert.deepEqual(await ann.bodies(), ["said meanwhile"])
   })
@@ -64,7 +65,7 @@ describe("the page, when the server lost something", {concurrency: 2}, () => {
     await ann.say("three")
     await bob.hears(1)
     assert.deepEqual(bob.heard.map(({body}) => body), ["three"])
-    await ann.page.reload()
+    await load(ann.page)
     await ann.sees("before", "one", "two", "three")
     assert.equal((await ann.bodies()).length, 4)
   })

@@ -7,7 +7,7 @@ import {describe} from "node:test"
 import {fileURLToPath} from "node:url"
 import {WebSocketServer} from "ws"
 import {freePort, startEdge, startEdges} from "../js/edge.js"
-import {until} from "./chromium.js"
+import {load, until} from "./chromium.js"
 import {startGate} from "./gate.js"
 import {story} from "./visitor.js"
 
@@ -32,7 +32,7 @@ describe("the page", {concurrency: 2}, () => {
     assert.equal(await ann.page.locator("#news").innerText(), "bob: hi ann")
 
     // The name and the room are remembered, what was said is there again.
-    await ann.page.reload()
+    await load(ann.page)
     await ann.sees("hello bob", "hi\nann")
     assert.equal(await ann.page.locator(".row .mine").count(), 1)
     assert.deepEqual(await ann.context.cookies(), [])
@@ -118,10 +118,10 @@ describe("the page", {concurrency: 2}, () => {
     await ann.page.locator("#add").fill("third")
     await ann.page.keyboard.press("Enter")
     await ann.shows("h2", "third")
-    await ann.page.reload()
+    await load(ann.page)
     const roomNames = () => ann.page.locator("nav li .room bdi").allInnerTexts()
     await until("three rooms are remembered", async () => (await roomNames()).length === 3, roomNames)
-    await ann.page.goto(`http://127.0.0.1:${edge.port}/?room=caf%C3%A9%20%23%2F%3F`)
+    await load(ann.page, `http://127.0.0.1:${edge.port}/?room=caf%C3%A9%20%23%2F%3F`)
     await until("the draft is kept", async () => await ann.page.locator("#text").inputValue() === "half a thought", () => ann.page.locator("#text").inputValue())
     await ann.page.getByRole("button", {name: "Leave third"}).click()
     await until("two rooms are left", async () => (await roomNames()).length === 2, roomNames)
@@ -148,7 +148,7 @@ describe("the page", {concurrency: 2}, () => {
     gate.hold()
     await ann.say("two")
     await bob.hears(2)
-    await ann.page.reload()
+    await load(ann.page)
     await ann.sees("one", "two")
 
     // The server is slow: the page gives up, the user tries again, then both are answered.
@@ -201,7 +201,7 @@ describe("the page", {concurrency: 2}, () => {
 
     // A name that only the server refuses: as if the page knew no limit.
     await page.evaluate(name => localStorage.setItem("aristochat:name", JSON.stringify(name)), "ü".repeat(129))
-    await page.reload()
+    await load(page)
     await ann.shows("#name-problem", "The server refuses you under this name.")
     await page.locator("#name").fill("anna")
     await page.keyboard.press("Enter")
@@ -213,7 +213,7 @@ describe("the page", {concurrency: 2}, () => {
     const gate = await startGate(t, () => edge.port)
     const ann = await visit(gate.url, "ann")
     await ann.page.evaluate(() => localStorage.setItem("aristochat:rooms", JSON.stringify(["main", ...Array.from({length: 98}, (_, i) => `room ${i}`)])))
-    await ann.page.reload()
+    await load(ann.page)
     for (const i of [98, 99]) { // the last one is one more than a connection may have
       await ann.page.locator("#add").fill(`room ${i}`)
       await ann.page.locator("#add").press("Enter")
@@ -296,7 +296,7 @@ describe("the page", {concurrency: 2}, () => {
     const edge = await startEdge(t, "--history", "memory")
     const ann = await visit(`http://127.0.0.1:${edge.port}/`, "ann")
     await ann.page.addInitScript(() => Object.defineProperty(window, "localStorage", {get() { throw new DOMException("denied", "SecurityError") }}))
-    await ann.page.reload()
+    await load(ann.page)
     await ann.enter()
     await ann.say("hello")
     await ann.sees("hello")

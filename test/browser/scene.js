@@ -10,7 +10,7 @@ import {fileURLToPath} from "node:url"
 import * as phoenix from "phoenix"
 import WebSocket from "ws"
 import {startEdges} from "../js/edge.js"
-import {browser, patience, until} from "./chromium.js"
+import {browser, load, patience, until} from "./chromium.js"
 import {Person} from "./person.js"
 import {startProxy} from "./proxy.js"
 
@@ -132,7 +132,7 @@ class Tab {
 
   // enter loads the page, or loads it again.
   async enter() {
-    await this.page.goto(`http://127.0.0.1:${site.address().port}/`)
+    await load(this.page, `http://127.0.0.1:${site.address().port}/`)
     await this.page.waitForFunction(() => "enter" in window)
     await this.page.evaluate(who => enter(who), this.who)
     await until(`${this.who.username} joins`, async () => (await this.state()).joins.length > 0, () => this.state())

@@ -5,7 +5,7 @@ import {join} from "node:path"
 import {test} from "node:test"
 import WebSocket from "ws"
 import {Socket} from "../../edge/page/web/phoenix.js"
-import {browser, patience, until} from "./chromium.js"
+import {browser, load, networkChanged, patience, until} from "./chromium.js"
 
 export const phone = {viewport: {width: 390, height: 844}, deviceScaleFactor: 2, hasTouch: true, isMobile: true}
 
@@ -55,6 +55,7 @@ async function visit({closers}, mishaps, url, name, {trouble = false, ...options
   })
   page.on("console", message => {
     if (message.type() !== "error" && message.type() !== "warning") return
+    if (networkChanged.test(message.text())) return
     if (!trouble || !networkTrouble.test(message.text())) mishap(message.text())
   })
   const troubles = []
@@ -69,7 +70,7 @@ async function visit({closers}, mishaps, url, name, {trouble = false, ...options
     await context.close()
   })
   const visitor = new Visitor(page, context, name)
-  await page.goto(url)
+  await load(page, url)
   await visitor.enter()
   return visitor
 }
