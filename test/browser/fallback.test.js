@@ -23,7 +23,7 @@ describe("where no websocket gets through", {concurrency: 2}, () => {
       assert.deepEqual((await scene.states()).map(({longPolls}) => longPolls), [true, true, false])
       assert.deepEqual((await scene.states()).map(({closes}) => closes), [[], [], []])
       assert.ok(proxy.upgrades >= 2, `${proxy.upgrades} upgrades`)
-      await until("the browser gives up its websockets", () => proxy.hanging === 0)
+      await until("the browser gives up its websockets", () => proxy.hanging === 0, () => proxy.hanging)
       assert.ok(proxy.requests.every(n => n >= 4), `requests of the edges: ${proxy.requests}`)
       assert.ok(["GET", "POST", "OPTIONS"].every(m => proxy.methods.has(m)), `methods: ${[...proxy.methods]}`)
 

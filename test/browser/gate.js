@@ -4,18 +4,24 @@ import {once} from "node:events"
 import {createServer, request} from "node:http"
 import {connect} from "node:net"
 
-// startGate asks route(path) for the port to pass a request to. Websockets may be
-// held: then what the server says waits, and may be lost.
+// startGate asks route(path) for the port to pass a request to; where there is none
+// nobody answers. Websockets may be held: then what the server says waits, and may
+// be lost.
 export async function startGate(t, route) {
   const gate = {
     route,
-    tunnels: new Set(),   // {port, client, server} of each websocket
+    tunnels: new Set(),   // {client, server} of each websocket
     hold() { for (const {server} of gate.tunnels) server.pause() },
     release() { for (const {server} of gate.tunnels) server.resume() },
-    cut() { for (const {client} of gate.tunnels) client.destroy() },
+    cut() {
+      for (const {client} of gate.tunnels) client.destroy()
+      gate.tunnels.clear()
+    },
   }
   const server = createServer((req, res) => {
-    const out = request({host: "127.0.0.1", port: gate.route(req.url), path: req.url, method: req.method, headers: req.headers, agent: false}, answer => {
+    const port = gate.route(req.url)
+    if (!port) return req.destroy()
+    const out = request({host: "127.0.0.1", port, path: req.url, method: req.method, headers: req.headers, agent: false}, answer => {
       res.writeHead(answer.statusCode, answer.headers)
       answer.on("error", () => res.destroy())
       answer.pipe(res)
@@ -25,8 +31,9 @@ export async function startGate(t, route) {
   })
   server.on("upgrade", (req, client) => {
     const port = gate.route(req.url)
+    if (!port) return client.destroy()
     const server = connect(port, "127.0.0.1")
-    const tunnel = {port, client, server}
+    const tunnel = {client, server}
     gate.tunnels.add(tunnel)
     for (const [socket, other] of [[client, server], [server, client]]) {
       socket.on("error", () => {})

@@ -6,9 +6,12 @@ import {story} from "./visitor.js"
 
 story("a crowd is counted, and listed by pages; when it is small again it is listed as ever", async ({t, visit, member}) => {
   const edge = await startEdge(t, "--history=off", "--admit-rate", "10000")
-  const crowd = []
   const name = i => `person ${String(i).padStart(3, "0")}`
-  while (crowd.length < 520) crowd.push(...await Promise.all(Array.from({length: 40}, (_, i) => member(edge.port, name(crowd.length + i)))))
+  const crowd = [await member(edge.port, name(0))]
+  let count
+  crowd[0].channel.on("presence_count", payload => { count = payload.count })
+  while (crowd.length < 520) crowd.push(...await Promise.all(Array.from({length: Math.min(40, 520 - crowd.length)}, (_, i) => member(edge.port, name(crowd.length + i)))))
+  await until("all are counted", () => count === 520, () => count)
   const ann = await visit(`http://127.0.0.1:${edge.port}/`, "ann")
   const {page} = ann
   const names = () => page.locator("#people li .name").allInnerTexts()

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict"
 import {rm} from "node:fs/promises"
 import {describe} from "node:test"
-import {freePort, startEdge, startEdges} from "../js/edge.js"
-import {until} from "./chromium.js"
+import {startEdge, startEdges} from "../js/edge.js"
+import {load} from "./chromium.js"
 import {startGate} from "./gate.js"
 import {story} from "./visitor.js"
 
@@ -13,14 +13,13 @@ process.setMaxListeners(0) // each edge has one
 describe("the page, when the server lost something", {concurrency: 2}, () => {
   story("what the server no longer keeps is told to be missing, where it is missing", async ({t, visit, member}) => {
     const edge = await startEdge(t, "--history-messages", "10")
-    const nobody = await freePort()
     let port = edge.port
     const gate = await startGate(t, () => port)
     const ann = await visit(gate.url, "ann", {trouble: true})
     const bob = await member(edge.port, "bob")
     await bob.say("before")
     await ann.sees("before")
-    port = nobody
+    port = undefined
     gate.cut()
     const missed = Array.from({length: 25}, (_, i) => `missed ${i}`)
     for (const text of missed) await bob.say(text)
@@ -46,7 +45,7 @@ describe("the page, when the server lost something", {concurrency: 2}, () => {
     await edge.start()
     await ann.shows(".notice", "What was said before is gone: the server has another store now.")
     await ann.sees("said meanwhile")
-    await ann.page.reload()
+    await load(ann.page)
     await ann.sees("said meanwhile")
     assert.deepEqual(await ann.bodies(), ["said meanwhile"])
   })
@@ -64,9 +63,9 @@ describe("the page, when the server lost something", {concurrency: 2}, () => {
     await ann.sees("before", "one", "two")
     const bob = await member(first.port, "bob")
     await ann.say("three")
-    await until("bob hears it", () => bob.heard.length > 0)
+    await bob.hears(1)
     assert.deepEqual(bob.heard.map(({body}) => body), ["three"])
-    await ann.page.reload()
+    await load(ann.page)
     await ann.sees("before", "one", "two", "three")
     assert.equal((await ann.bodies()).length, 4)
   })

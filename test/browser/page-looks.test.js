@@ -4,7 +4,6 @@ import {createRequire} from "node:module"
 import {readFile} from "node:fs/promises"
 import {join} from "node:path"
 import {startEdge} from "../js/edge.js"
-import {until} from "./chromium.js"
 import {phone, story} from "./visitor.js"
 
 process.setMaxListeners(0) // each edge has one
@@ -32,13 +31,15 @@ for (const [device, options] of [["desktop", {viewport: {width: 1280, height: 80
     await (await member(edge.port, "Sam de Vries")).say("The numbers are in https://example.com/reports/restart (the second table is the one to read).")
     const ann = await visit(url, "Ann Lee", {...options, reducedMotion: "reduce", trouble: true})
     const {page} = ann
-    for (const room of ["release", "coffee"]) {
+    for (const [room, people] of [["release", "2 here"], ["coffee", "1 here"]]) {
       if (device === "phone") await page.locator("#show-rooms").click()
       await page.locator("#add").fill(room)
       await page.locator("#add").press("Enter")
+      await ann.shows("#show-people, #people h2", people) // what is said before that is not unread
     }
     await page.goBack()
     await page.goBack()
+    await ann.shows("#room h2", "main")
     await ann.say("Do we write it up? I can take the part about presence.\nAnd what happens when two edges go at once.")
     await jon.say("Yes please. I would begin with the picture: one order, one path, one way to repair it.")
     await elsewhere.say("rc2 is out")
@@ -46,7 +47,7 @@ for (const [device, options] of [["desktop", {viewport: {width: 1280, height: 80
     await ann.shows(device === "phone" ? "#show-rooms .badge" : ".unread .badge", "2")
     await mira.channel.push("typing", {typing: true})
     await ann.shows("#typing", "Mira Okafor is typing…")
-    await until("all is said", async () => await page.locator(".fate").count() === 0)
+    await ann.lacks(".fate")
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({colorScheme})
       await usable(page, `${device}-${colorScheme}`)

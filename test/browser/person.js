@@ -1,5 +1,6 @@
 // A person in a room, in a page of Chromium and in Node alike. This is the client
 // of the README, with nothing that would hide a message that comes twice.
+const patience = 120_000 // ms in which one message has to be said
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 
 export class Person {
@@ -36,8 +37,9 @@ export class Person {
 
   // say returns when the message is stored, however often it takes to say it.
   async say(body) {
-    const client_id = crypto.randomUUID()
+    const client_id = crypto.randomUUID(), end = Date.now() + patience
     for (;; this.repeats++) {
+      if (Date.now() > end) throw new Error(`${this.username} cannot say ${body}: nobody answers`)
       const {status, response} = await new Promise(resolve => {
         const push = this.channel.push("chat_msg", {body, client_id}, 3000)
         for (const status of ["ok", "error", "timeout"]) {

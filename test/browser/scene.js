@@ -10,7 +10,7 @@ import {fileURLToPath} from "node:url"
 import * as phoenix from "phoenix"
 import WebSocket from "ws"
 import {startEdges} from "../js/edge.js"
-import {browser, until} from "./chromium.js"
+import {browser, load, patience, until} from "./chromium.js"
 import {Person} from "./person.js"
 import {startProxy} from "./proxy.js"
 
@@ -70,6 +70,7 @@ class Scene {
     const context = await browser.newContext()
     this.t.after(() => context.close())
     const page = await context.newPage()
+    page.setDefaultTimeout(patience)
     page.on("pageerror", err => this.mishaps.push(`${username}: ${err.stack}`))
     const tab = new Tab(page, {url: this.proxy.url, username, room, longPollFallbackMs: 1000, ...options})
     this.people.push(tab)
@@ -87,7 +88,7 @@ class Scene {
   async join(username, edge, history) {
     const person = new Person(phoenix, {url: edge.url, username, room, history, transport: WebSocket})
     this.t.after(() => person.socket.disconnect())
-    await until(`${username} joins`, () => person.joins.length > 0)
+    await until(`${username} joins`, () => person.joins.length > 0, () => person.state())
     return person
   }
 
@@ -131,7 +132,7 @@ class Tab {
 
   // enter loads the page, or loads it again.
   async enter() {
-    await this.page.goto(`http://127.0.0.1:${site.address().port}/`)
+    await load(this.page, `http://127.0.0.1:${site.address().port}/`)
     await this.page.waitForFunction(() => "enter" in window)
     await this.page.evaluate(who => enter(who), this.who)
     await until(`${this.who.username} joins`, async () => (await this.state()).joins.length > 0, () => this.state())

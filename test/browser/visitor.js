@@ -5,7 +5,7 @@ import {join} from "node:path"
 import {test} from "node:test"
 import WebSocket from "ws"
 import {Socket} from "../../edge/page/web/phoenix.js"
-import {browser, until} from "./chromium.js"
+import {browser, load, networkChanged, patience, until} from "./chromium.js"
 
 export const phone = {viewport: {width: 390, height: 844}, deviceScaleFactor: 2, hasTouch: true, isMobile: true}
 
@@ -29,7 +29,13 @@ export function story(name, body) {
       await body(stage)
       failed = false
     } finally {
-      for (const close of closers.reverse()) await close(failed)
+      for (const close of closers.reverse()) {
+        try {
+          await close(failed)
+        } catch (err) {
+          console.error("closing:", err) // and the test's own error is told
+        }
+      }
       if (failed && mishaps.length) console.error(mishaps)
     }
     assert.deepEqual(mishaps, [])
@@ -40,7 +46,7 @@ export function story(name, body) {
 async function visit({closers}, mishaps, url, name, {trouble = false, ...options} = {}) {
   const context = await browser.newContext({locale: "en-GB", ...options})
   const page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(patience)
   const mishap = text => mishaps.push(`${name}: ${text}`)
   page.on("pageerror", err => mishap(err.stack))
   page.on("dialog", dialog => {
@@ -49,6 +55,7 @@ async function visit({closers}, mishaps, url, name, {trouble = false, ...options
   })
   page.on("console", message => {
     if (message.type() !== "error" && message.type() !== "warning") return
+    if (networkChanged.test(message.text())) return
     if (!trouble || !networkTrouble.test(message.text())) mishap(message.text())
   })
   const troubles = []
@@ -63,7 +70,7 @@ async function visit({closers}, mishaps, url, name, {trouble = false, ...options
     await context.close()
   })
   const visitor = new Visitor(page, context, name)
-  await page.goto(url)
+  await load(page, url)
   await visitor.enter()
   return visitor
 }
@@ -94,8 +101,16 @@ class Visitor {
       async () => [await this.bodies(), await this.page.locator(".fate").allInnerTexts()])
   }
 
-  shows(selector, text) {
-    return this.page.locator(selector).filter({hasText: text}).first().waitFor()
+  // shows waits until a text is to be seen in one of these elements.
+  async shows(selector, text) {
+    const all = this.page.locator(selector), wanted = all.filter({hasText: text, visible: true})
+    await until(`${this.name}'s ${selector} shows ${text}`, async () => await wanted.count() > 0, () => all.allInnerTexts())
+  }
+
+  // lacks waits until there is no such element to be seen.
+  async lacks(selector) {
+    const all = this.page.locator(selector).filter({visible: true})
+    await until(`${this.name} sees no ${selector}`, async () => await all.count() === 0, () => all.allInnerTexts())
   }
 
   // where is how far the reader is from the end, and a message in sight with its
@@ -120,11 +135,17 @@ async function member({closers}, port, name, room = "main") {
   const heard = []
   channel.on("chat_msg", message => heard.push(message))
   closers.push(() => socket.disconnect())
-  await new Promise(resolve => {
-    channel.onJoin = resolve
-    channel.join()
-    socket.connect()
-  })
+  let joined = false, refused
+  channel.onJoin = () => { joined = true }
+  channel.onRefuse = answer => { refused = answer }
+  channel.join()
+  socket.connect()
+  await until(`${name} joins ${room}`, () => joined, () => ({refused, lost: socket.lost}))
   let n = 0
-  return {heard, channel, leave: () => socket.disconnect(), say: body => channel.push("chat_msg", {body, client_id: `${name} ${n++} ${process.pid}`}, 30_000)}
+  return {
+    heard, channel,
+    leave() { socket.disconnect() },
+    say(body) { return channel.push("chat_msg", {body, client_id: `${name} ${n++} ${process.pid}`}, patience) },
+    hears(count) { return until(`${name} hears ${count} messages`, () => heard.length >= count, () => heard.map(({body}) => body)) },
+  }
 }

@@ -10,6 +10,8 @@ import {fileURLToPath} from "node:url"
 
 const binary = process.env.EDGE_BIN ?? fileURLToPath(new URL("../../bin/edge", import.meta.url))
 
+const patience = 60_000 // ms for an edge to start, or to stop
+
 // startEdge starts an edge that ends with the test or suite of t. It has NATS
 // embedded unless args say otherwise.
 export async function startEdge(t, ...args) {
@@ -52,37 +54,53 @@ class Edge {
     for (const output of [this.process.stdout, this.process.stderr]) {
       output.on("data", text => { this.log += text })
     }
-    while (!await this.answers()) {
+    for (const end = Date.now() + patience; !await this.answers();) {
       const {exitCode, signalCode} = this.process
       if (exitCode !== null || signalCode !== null) {
         throw new Error(`the edge ended with ${exitCode ?? signalCode}: ${this.log}`)
       }
+      if (Date.now() > end) throw new Error(`the edge is not ready after ${patience / 1000} s: ${this.log}`)
       await sleep(20)
     }
   }
 
   async answers() {
     try {
-      const ready = await fetch(`http://127.0.0.1:${this.port}/readyz`)
+      const ready = await fetch(`http://127.0.0.1:${this.port}/readyz`, {signal: AbortSignal.timeout(patience)})
       return ready.ok
     } catch {
       return false
     }
   }
 
-  // stop returns the exit code, or null if the signal itself ended the edge.
+  // stop returns the exit code, or null if the edge was ended by the signal itself,
+  // or had to be killed since it did not end.
   async stop(signal) {
     this.process.kill(signal)
+    const late = setTimeout(() => this.process.kill("SIGKILL"), patience)
     const [code] = await this.exited
+    clearTimeout(late)
     return code
   }
 }
 
+// freePort returns a port on which nobody listens. Each test process has a hundred
+// of its own, below those that the system gives to whoever asks for any: so a
+// server that is about to start, or to start again, still finds its port free.
 export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const {port} = server.address()
-  server.close()
-  await once(server, "close")
-  return port
+  for (let tries = 0; tries < 100; tries++) {
+    const port = ports + given++ % 100
+    if (await isFree(port)) return port
+  }
+  throw new Error(`no port is free from ${ports} on`)
+}
+
+const ports = 20_000 + process.pid % 120 * 100
+let given = 0
+
+function isFree(port) {
+  return new Promise(resolve => {
+    const server = createServer().on("error", () => resolve(false))
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)))
+  })
 }

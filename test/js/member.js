@@ -1,5 +1,6 @@
 // The official clients, and a person in a room who uses one.
 import {createRequire} from "node:module"
+import {setTimeout as sleep} from "node:timers/promises"
 import WebSocket from "ws"
 
 const require = createRequire(import.meta.url)
@@ -8,6 +9,8 @@ const require = createRequire(import.meta.url)
 // does not come back after a close with 1000; the one of the seed's days, which
 // speaks V1.
 export const clients = ["phoenix", "phoenix-1.8.12", "phoenix-1.2.1"].map(name => ({name, ...require(name)}))
+
+const patience = 60_000 // ms for anything to come: a machine may be slow
 
 // A Member is in the room that it entered last.
 export class Member {
@@ -20,7 +23,10 @@ export class Member {
     this.socket = new client.Socket(edge.url, {
       transport: WebSocket,
       params: username === undefined ? {} : {username},
-      reconnectAfterMs: () => 200,
+      timeout: patience,
+      // 1.2.1 also joins again after this time, answered or not, and cannot tell
+      // that a close is meant for the first of two joins: it gets time to be answered.
+      reconnectAfterMs: () => this.socket.isConnected() ? 20_000 : 200,
       rejoinAfterMs: () => 200,
       ...options,
     })
@@ -36,17 +42,30 @@ export class Member {
     this.channel.on("chat_msg", payload => this.heard.add(payload))
   }
 
+  // join returns when the server has let the member in. The client itself tries
+  // again where it cannot right now.
   join() {
     const push = this.channel.join()
     push.receive("ok", response => this.joins.add(response))
-    return reply(push)
+    return reply(push, ({retry_after_ms: later}) => later > 0)
   }
 
-  push(event, payload) { return reply(this.channel.push(event, payload)) }
-  say(body) { return this.push("chat_msg", {body}) }
+  // push waits, and says it again, where the server cannot take it right now.
+  async push(event, payload) {
+    for (;;) {
+      try {
+        return await reply(this.channel.push(event, payload))
+      } catch (err) {
+        if (!err.response?.retry_after_ms) throw err
+        await sleep(err.response.retry_after_ms)
+      }
+    }
+  }
+
+  say(body) { return this.push("chat_msg", {body, client_id: crypto.randomUUID()}) }
   leave() { return reply(this.channel.leave()) }
 
-  hears(body) { return this.heard.until(heard => heard.some(m => m.body === body)) }
+  hears(body) { return this.heard.until(`"${body}" is heard`, heard => heard.some(m => m.body === body)) }
 
   disconnect() {
     this.socket.disconnect()
@@ -72,10 +91,10 @@ export class Refusal extends Error {
   }
 }
 
-function reply(push) {
+function reply(push, passes = () => false) {
   return new Promise((resolve, reject) => push
     .receive("ok", resolve)
-    .receive("error", response => reject(new Refusal(response)))
+    .receive("error", response => { if (!passes(response)) reject(new Refusal(response)) })
     .receive("timeout", () => reject(new Error("no reply in time"))))
 }
 
@@ -89,7 +108,8 @@ class Log {
     for (const check of this.#waiting) check()
   }
 
-  until(done, patience = 15_000) {
+  // until waits for what is done, and says what was found if it waits in vain.
+  until(what, done, found = () => this.entries) {
     return new Promise((resolve, reject) => {
       const check = () => {
         if (!done(this.entries)) return
@@ -99,12 +119,12 @@ class Log {
       }
       const timer = setTimeout(() => {
         this.#waiting.delete(check)
-        reject(new Error(`waited in vain for ${done}, got ${JSON.stringify(this.entries)}`))
+        reject(new Error(`waited in vain until ${what}: ${JSON.stringify(found())}`))
       }, patience)
       this.#waiting.add(check)
       check()
     })
   }
 
-  count(n) { return this.until(entries => entries.length >= n) }
+  count(n) { return this.until(`there are ${n}`, entries => entries.length >= n) }
 }

@@ -17,7 +17,7 @@ test("what the nats command publishes appears in the room", {skip: !existsSync(b
   const ann = new Member(t, {client: clients[0], edge, topic: "rooms:lobby", username: "ann"})
   await ann.join()
   const said = {body: "hi", username: "bot"}
-  await promisify(execFile)(binary, ["--server", address, "pub", "chat.in.rooms.lobby", JSON.stringify(said)])
+  await promisify(execFile)(binary, ["--server", address, "--timeout", "30s", "pub", "chat.in.rooms.lobby", JSON.stringify(said)])
   const [{seq, at, ...rest}] = await ann.hears("hi")
   assert.deepEqual(rest, said)
   assert.ok(Number.isSafeInteger(seq) && seq > 0, `seq is ${seq}`)

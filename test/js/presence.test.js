@@ -15,7 +15,7 @@ for (const client of clients) {
     assert.equal(ann.metas("bob")[0].device, "phone")
 
     await bob.push("presence", {status: "away"})
-    await ann.frames.until(() => ann.metas("bob")[0]?.status === "away")
+    await ann.frames.until("bob is away", () => ann.metas("bob")[0]?.status === "away", () => ann.metas("bob"))
     assert.equal(ann.who(), "ann:2 bob:1")
 
     // The connection is lost and made again.

@@ -43,6 +43,7 @@ class Route {
 async function startNATS(t, name, port, clusterPort, ...args) {
   const server = spawn(binary, ["-n", name, "-a", "127.0.0.1", "-p", port, "--cluster_name", "chat",
     "--cluster", `nats://127.0.0.1:${clusterPort}`, "--no_advertise", ...args].map(String), {stdio: "ignore"})
+  server.on("exit", code => { if (code) console.error(`nats-server ${name} ended with ${code}`) })
   t.after(() => { server.kill("SIGKILL") })
 }
 

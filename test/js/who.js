@@ -17,7 +17,7 @@ export async function watch(t, person, joinParams) {
   }
   member.who = () => Object.entries(list()).map(([name, {metas}]) => `${name}:${metas.length}`).sort().join(" ")
   member.metas = name => list()[name]?.metas ?? []
-  member.sees = want => member.frames.until(() => member.who() === want)
+  member.sees = want => member.frames.until(`${person.username} sees ${want}`, () => member.who() === want, member.who)
   await member.join()
   return member
 }
