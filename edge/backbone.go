@@ -82,7 +82,8 @@ type Caller interface {
 
 	// Serve calls answer for each request to the edge of that name, in a
 	// goroutine of its own. It returns when requests arrive, or if there is no
-	// link, at once; they then arrive once there is. Its ctx ends when stop is
+	// link, at once, or if it stands still, after some seconds; they then arrive
+	// once it works. Its ctx ends when stop is
 	// called, which returns once the calls under way have. name is of letters
 	// and digits.
 	Serve(ctx context.Context, name string, answer func(ctx context.Context, data []byte) []byte) (stop func(), err error)

@@ -75,7 +75,8 @@ func (l *Link) Serve(ctx context.Context, name string, answer func(context.Conte
 		cancel()
 		s.wait()
 	})
-	if err := flush(ctx, l.rpc); err != nil && l.rpc.IsConnected() {
+	// Without NATS, or while it stands still, the subscription becomes active later.
+	if err := flush(ctx, l.rpc); err != nil && ctx.Err() != nil {
 		stop()
 		return nil, err
 	}

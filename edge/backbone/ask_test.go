@@ -149,6 +149,38 @@ func TestServeSurvivesOutage(t *testing.T) {
 	}
 }
 
+// An edge also starts while NATS stands still, and hears once it goes on.
+func TestStartWhileNATSStandsStill(t *testing.T) {
+	ns := startServer(t, "")
+	d := &door{Server: ns, opened: true}
+	a, b := dial(t, d), dial(t, ns)
+	var heard atomic.Bool
+	d.still.Lock()
+	var starting sync.WaitGroup
+	starting.Go(func() {
+		if _, err := a.Serve(t.Context(), "A1", echo); err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+	starting.Go(func() {
+		if _, err := a.SubscribeControl(t.Context(), "nudge", func([]byte) { heard.Store(true) }); err != nil {
+			t.Errorf("SubscribeControl = %v", err)
+		}
+	})
+	starting.Wait()
+	d.still.Unlock()
+	eventually(t, "requests arrive", func() bool {
+		got, err := b.Request(within(t, time.Second), "A1", []byte("hi"))
+		return err == nil && string(got) == "echo hi"
+	})
+	eventually(t, "control messages arrive", func() bool {
+		if err := b.PublishControl(t.Context(), "nudge", nil); err != nil {
+			t.Fatal(err)
+		}
+		return heard.Load()
+	})
+}
+
 func TestNamesOfEdges(t *testing.T) {
 	l := dial(t, startServer(t, ""))
 	for _, name := range []string{"", "a.b", "*", "a b", "é", string(make([]byte, 65))} {

@@ -18,6 +18,8 @@ type door struct {
 	// late, if set, is by how much the connection of that number hears late.
 	late func(n int) time.Duration
 
+	still sync.RWMutex // while it is locked nobody hears anything
+
 	mu     sync.Mutex // guards what follows
 	opened bool
 	conns  []net.Conn
@@ -41,7 +43,20 @@ func (d *door) InProcessConn() (net.Conn, error) {
 		}
 	}
 	d.n++
-	return c, nil
+	return &stillConn{c, &d.still}, nil
+}
+
+// A stillConn hands out nothing while its door stands still.
+type stillConn struct {
+	net.Conn
+	still *sync.RWMutex
+}
+
+func (c *stillConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.still.RLock()
+	defer c.still.RUnlock()
+	return n, err
 }
 
 // A lateConn hands out what it reads some time after it came, but takes it at

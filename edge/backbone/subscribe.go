@@ -340,9 +340,9 @@ func (c *control) open(ctx context.Context, subject string) error {
 	if err != nil {
 		return err
 	}
-	// An edge starts while there is no NATS, too: the subscription then becomes
-	// active with the connection.
-	if err := l.flush(ctx); err != nil && l.live.IsConnected() {
+	// An edge starts while there is no NATS, or one that stands still, too: the
+	// subscription then becomes active later.
+	if err := l.flush(ctx); err != nil && ctx.Err() != nil {
 		l.unlisten(sub)
 		return err
 	}
