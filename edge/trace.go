@@ -18,10 +18,9 @@ const (
 	spanPublish = "publish" // to the other edges, or to the store and back
 	spanDeliver = "deliver" // to the members on an edge; its parent is the publication
 
-	attrTopic   = attribute.Key("phx.topic")
-	attrEvent   = attribute.Key("phx.event")
-	attrMembers = attribute.Key("phx.members")
-	attrSeq     = attribute.Key("phx.seq")
+	attrTopic = attribute.Key("phx.topic")
+	attrEvent = attribute.Key("phx.event")
+	attrSeq   = attribute.Key("phx.seq")
 )
 
 // noSpan records nothing.
