@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // lastTraces bounds how long the end waits for the collector.
@@ -37,7 +39,7 @@ func newTracer(ctx context.Context, cfg *config, log *slog.Logger) (_ trace.Trac
 	host, _ := os.Hostname() // an edge without a name is traced without
 	about := resource.NewSchemaless(
 		attribute.String("service.name", "aristochat-edge"),
-		attribute.String("service.version", buildVersion()),
+		attribute.String("service.version", command.Version()),
 		attribute.String("host.name", host),
 	)
 	provider := sdktrace.NewTracerProvider(

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // config is the command line. Each flag is an environment variable too, named
@@ -39,11 +39,13 @@ type config struct {
 	servers *servers `kong:"-"`
 }
 
-const description = `Loads a chat with clients, and tells whether it keeps its promises.
+var commandLine = command.Line{
+	Name: "loadtest",
+	Description: `Loads a chat with clients, and tells whether it keeps its promises.
 
-Each client joins a room, sends messages in its turn, and comes back when it is cut off. At the end each must have received each acknowledged message of its room, once, in one order. That is checked and not estimated.`
-
-const exitCodes = `
+Each client joins a room, sends messages in its turn, and comes back when it is cut off. At the end each must have received each acknowledged message of its room, once, in one order. That is checked and not estimated.`,
+	Groups: kong.Groups{"load": "Load", "verdict": "Verdict", "report": "Report"},
+	Ending: `
 Signals
   The first SIGTERM or SIGINT ends the sending; what is on its way is waited
   for, and the report written. A second one ends at once.
@@ -55,43 +57,13 @@ Exit codes
   3  a promise was broken: a message lost, delivered twice or out of order, or
      the server could not give what a client had missed
   4  reconnects were not as flat as --flat wants them
-`
+`,
+}
 
 // parseConfig reads flags and environment. It returns nil if the answer has
 // been printed: --help or --version.
 func parseConfig(args []string, stdout io.Writer) (*config, error) {
-	cfg, printed := &config{}, false
-	p, err := kong.New(cfg,
-		kong.Name("loadtest"),
-		kong.Description(description),
-		kong.Vars{"version": versionLine()},
-		kong.DefaultEnvars("ARISTOCHAT"),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-		kong.Groups{"load": "Load", "verdict": "Verdict", "report": "Report"},
-		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
-			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
-				return err
-			}
-			_, err := io.WriteString(ctx.Stdout, exitCodes)
-			return err
-		}),
-		kong.Writers(stdout, io.Discard),
-		kong.Exit(func(int) { printed = true }),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("flags: %w", err) // a mistake of ours
-	}
-	_, err = p.Parse(args)
-	if printed {
-		return nil, nil
-	}
-	if err == nil {
-		err = cfg.check()
-	}
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("%w (see loadtest --help)", err)}
-	}
-	return cfg, nil
+	return command.Parse[config](&commandLine, args, stdout)
 }
 
 // Bounds of what makes sense.
@@ -100,8 +72,9 @@ const (
 	maxSockets = 1_000_000
 )
 
-// check refuses what would fail later or mean nothing, and fills in the rest.
-func (c *config) check() (err error) {
+// AfterApply refuses what would fail later or mean nothing, and fills in the
+// rest.
+func (c *config) AfterApply() (err error) {
 	if c.servers, err = newServers(c.Server); err != nil {
 		return fmt.Errorf("--server: %w", err)
 	}
@@ -137,15 +110,4 @@ func (c *config) check() (err error) {
 		err = errors.New("--max-…: a bound is negative")
 	}
 	return err
-}
-
-// Set by builds of releases and images: -ldflags "-X main.version=v1.2.3 -X main.commit=0123abcd".
-var version, commit string
-
-func versionLine() string {
-	v := version
-	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
-		v = info.Main.Version
-	}
-	return strings.TrimSpace("aristochat loadtest " + v + " " + commit)
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // A report is what was seen. Times of waves and of the curve are seconds since
@@ -72,10 +74,10 @@ func (r *report) verdict(cfg *config) error {
 	over(r.Broken[disorder]+r.Broken[mismatch], cfg.MaxDisorder, "out of order")
 	over(r.Broken[notRecovered], cfg.MaxNotRecovered, "joins not recovered")
 	if wrong != nil {
-		return &exitError{exitBroken, errors.New("promises were broken: " + strings.Join(wrong, "; "))}
+		return command.Fail(exitBroken, errors.New("promises were broken: "+strings.Join(wrong, "; ")))
 	}
 	if most := steepest(r.Waves); cfg.Flat > 0 && most > cfg.Flat {
-		return &exitError{exitSteep, fmt.Errorf("reconnects were not flat: the most in a second are %.1f times the mean of their wave, want at most %g", most, cfg.Flat)}
+		return command.Fail(exitSteep, fmt.Errorf("reconnects were not flat: the most in a second are %.1f times the mean of their wave, want at most %g", most, cfg.Flat))
 	}
 	return nil
 }

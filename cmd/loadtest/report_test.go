@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 func TestVerdict(t *testing.T) {
@@ -34,7 +36,7 @@ func TestVerdict(t *testing.T) {
 				}
 				return
 			}
-			if exitCode(err) != tt.code || !strings.Contains(err.Error(), tt.says) {
+			if command.ExitCode(err) != tt.code || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("ended with %v, want exit code %d and %q", err, tt.code, tt.says)
 			}
 		})
