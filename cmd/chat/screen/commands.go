@@ -3,6 +3,7 @@ package screen
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,6 +134,7 @@ func (m *Model) leave(name string) bool {
 		return false
 	}
 	m.wire.Leave(t.Name)
+	m.close(slices.Index(m.tabs, t))
 	return true
 }
 

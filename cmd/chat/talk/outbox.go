@@ -71,7 +71,7 @@ func (m *member) say(id, body string) {
 
 // deliver sends what is in the queue, one after the other, until the stay ends.
 func (m *member) deliver() {
-	for {
+	for m.ctx.Err() == nil {
 		l := m.next()
 		if l == nil {
 			select {

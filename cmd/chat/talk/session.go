@@ -38,7 +38,7 @@ type Session struct {
 	running sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
-	members map[string]*member
+	members map[string]*member // the last in each room; some have left
 	closed  bool
 }
 
@@ -83,44 +83,31 @@ func (s *Session) Reconnect() { s.client.Reconnect() }
 func (s *Session) Join(room string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.members[room] != nil {
+	last := s.members[room]
+	if s.closed || last != nil && last.ctx.Err() == nil {
 		return
 	}
 	m := newMember(s, room)
 	s.members[room] = m
-	s.running.Go(func() { m.join() })
+	s.running.Go(func() { m.stay(last) })
 	s.running.Go(func() { m.deliver() })
 }
 
-// Leave leaves a room; [Left] tells when.
+// Leave leaves a room. It may be entered again at once.
 func (s *Session) Leave(room string) {
-	m := s.forget(room)
-	if m == nil {
-		s.cfg.Emit(Left{Room: room})
-		return
-	}
-	s.start(func() {
+	if m := s.member(room); m != nil {
 		m.end()
-		ctx, cancel := context.WithTimeout(s.ctx, patience)
-		defer cancel()
-		_ = m.channel.Leave(ctx) // the server learns it at the latest when the connection ends
-		s.cfg.Emit(Left{Room: room})
-	})
+	}
 }
 
-// forget takes a room out of the session.
-func (s *Session) forget(room string) *member {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := s.members[room]
-	delete(s.members, room)
-	return m
-}
-
+// member is the user in a room, nil if he is not there.
 func (s *Session) member(room string) *member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.members[room]
+	if m := s.members[room]; m != nil && m.ctx.Err() == nil {
+		return m
+	}
+	return nil
 }
 
 // start runs f, which ends when s.ctx does, unless the session is closed.
