@@ -232,6 +232,14 @@ func TestRooms(t *testing.T) {
 	}
 }
 
+// TestBorrowedName: in a narrow window nothing but a colon divides a name from
+// the words.
+func TestBorrowedName(t *testing.T) {
+	w := entered(t, 40, 12)
+	w.says("bob: yes", "no")
+	w.shows(`"bob: yes": no`)
+}
+
 func TestWho(t *testing.T) {
 	w := entered(t, 80, 24)
 	w.keys("/who", "<enter>")

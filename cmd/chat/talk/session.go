@@ -37,7 +37,7 @@ type Session struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex         // guards what follows
 	members map[string]*member // the last in each room; some have left
 	closed  bool
 }

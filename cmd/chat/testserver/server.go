@@ -141,8 +141,10 @@ func (s *Server) Meanwhile(room string, bodies ...string) {
 }
 
 // Stall has the server take messages, and neither store nor answer them until
-// Kill. Stalled counts those.
-func (s *Server) Stall()         { s.store.stalled.Store(true) }
+// Kill.
+func (s *Server) Stall() { s.store.stalled.Store(true) }
+
+// Stalled counts the messages that Stall holds up.
 func (s *Server) Stalled() int32 { return s.store.waiting.Load() }
 
 // Forget has the server store the next n messages and then fail to say so.
