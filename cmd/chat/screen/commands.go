@@ -24,7 +24,7 @@ var commands = []struct{ name, args, what string }{
 	{"leave", " [ROOM]", "leave this room, or another"},
 	{"rooms", "", "the rooms that you are in"},
 	{"who", "", "who is here"},
-	{"me", " DOES SOMETHING", "say what you do"},
+	{"me", " WAVES", "say what you do"},
 	{"mouse", "", "the wheel scrolls, or the mouse selects"},
 	{"help", "", "this"},
 	{"quit", "", "leave"},
