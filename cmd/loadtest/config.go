@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/aristochat/aristochat/edge/rooms"
 	"github.com/aristochat/aristochat/internal/command"
 )
 
@@ -52,7 +54,8 @@ Signals
 
 Exit codes
   0  promises were kept
-  1  something else failed: clients that could not join, a file
+  1  something else failed: clients that could not join, no message that was
+     acknowledged, a file
   2  a flag or environment variable is wrong
   3  a promise was broken: a message lost, delivered twice or out of order, or
      the server could not give what a client had missed
@@ -68,9 +71,13 @@ func parseConfig(args []string, stdout io.Writer) (*config, error) {
 
 // Bounds of what makes sense.
 const (
-	maxBody    = 16 << 10 // of the rooms' messages
 	maxSockets = 1_000_000
+	maxRate    = 1e6
+	minRamp    = 0.01
 )
+
+// between is false for what is no number.
+func between(low, x, high float64) bool { return low <= x && x <= high }
 
 // AfterApply refuses what would fail later or mean nothing, and fills in the
 // rest.
@@ -88,14 +95,14 @@ func (c *config) AfterApply() (err error) {
 		return fmt.Errorf("--rooms: %d is not between 1 and the number of sockets, %d", c.Rooms, c.Sockets)
 	}
 	switch {
-	case c.Rate < 0:
-		err = fmt.Errorf("--rate: %v is negative", c.Rate)
+	case !between(0, c.Rate, maxRate):
+		err = fmt.Errorf("--rate: %v is not between 0 and a million", c.Rate)
 	case c.Duration <= 0:
 		err = fmt.Errorf("--duration: %v is not positive", c.Duration)
-	case c.Ramp <= 0 || c.Ramp > 1e6:
-		err = fmt.Errorf("--ramp: %v is not between 0 and a million", c.Ramp)
-	case c.Size < 0 || c.Size > maxBody:
-		err = fmt.Errorf("--size: %d is not between 0 and %d", c.Size, maxBody)
+	case !between(minRamp, c.Ramp, maxRate):
+		err = fmt.Errorf("--ramp: %v is not between %g and a million", c.Ramp, minRamp)
+	case c.Size < 0 || c.Size > rooms.DefaultMaxBody:
+		err = fmt.Errorf("--size: %d is not between 0 and %d", c.Size, rooms.DefaultMaxBody)
 	case c.RoomPrefix == "" || len(c.RoomPrefix) > 200:
 		err = errors.New("--room-prefix: give it 1 to 200 bytes")
 	case c.Patience <= 0:
@@ -104,7 +111,7 @@ func (c *config) AfterApply() (err error) {
 		err = fmt.Errorf("--progress: %v is negative", c.Progress)
 	case c.JSON && c.Timeline == "-":
 		err = errors.New("--timeline: - and --json would be mixed up; name a file")
-	case c.Flat != 0 && c.Flat < 1:
+	case c.Flat != 0 && !between(1, c.Flat, math.MaxFloat64):
 		err = fmt.Errorf("--flat: %v is less than 1, and no maximum is below its mean", c.Flat)
 	case min(c.MaxLoss, c.MaxDuplicates, c.MaxDisorder, c.MaxNotRecovered) < 0:
 		err = errors.New("--max-…: a bound is negative")

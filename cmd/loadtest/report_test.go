@@ -25,6 +25,9 @@ func TestVerdict(t *testing.T) {
 		{"steep, not judged", report{Waves: steep}, config{}, 0, ""},
 		{"steep", report{Waves: steep}, config{Flat: 2}, exitSteep, "2.5 times the mean"},
 		{"steep, tolerated", report{Waves: steep}, config{Flat: 2.5}, 0, ""},
+		{"nothing acknowledged", report{Counts: map[string]int{"sent": 9}}, config{Rate: 1}, exitFailure, "no message was acknowledged"},
+		{"something acknowledged", report{Counts: map[string]int{"sent": 9, "acked": 1}}, config{Rate: 1}, 0, ""},
+		{"nothing to be sent", report{}, config{}, 0, ""},
 		{"lost and steep", report{Waves: steep, Broken: map[kind]int{loss: 1}}, config{Flat: 2}, exitBroken, "lost"},
 	}
 	for _, tt := range tests {
