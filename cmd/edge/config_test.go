@@ -79,6 +79,7 @@ func TestBadUsage(t *testing.T) {
 		{"nats-listen", []string{"--nats-listen", "x"}, "", []string{"--nats-listen", "HOST:PORT"}},
 		{"drain", []string{"--drain", "soon"}, "", []string{"--drain", "soon"}},
 		{"collector", []string{"--otlp-endpoint", "localhost:4318"}, "", []string{"--otlp-endpoint", "http://localhost:4318"}},
+		{"no number of traces", []string{"--trace-ratio", "NaN"}, "", []string{"--trace-ratio", "from 0 to 1"}},
 		{"too many traces", []string{"--trace-ratio", "10"}, "", []string{"--trace-ratio", "from 0 to 1"}},
 		{"hasty", []string{"--dead-after", "10ms"}, "", []string{"--dead-after", "less than a second"}},
 		{"negative delay", []string{"--drain-delay=-1s"}, "", []string{"--drain-delay", "negative"}},

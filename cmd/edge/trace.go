@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
 	"os"
 	"time"
@@ -60,7 +61,7 @@ func newTracer(ctx context.Context, cfg *config, log *slog.Logger) (_ trace.Trac
 // checkTracing reads where traces go. The rest, such as headers and
 // certificates, is for the variables OTEL_EXPORTER_OTLP_… to say.
 func (c *config) checkTracing() error {
-	if c.TraceRatio < 0 || c.TraceRatio > 1 {
+	if c.TraceRatio < 0 || c.TraceRatio > 1 || math.IsNaN(c.TraceRatio) {
 		return fmt.Errorf("--trace-ratio: %v is not from 0 to 1", c.TraceRatio)
 	}
 	if c.OTLPEndpoint == "" {
