@@ -53,7 +53,7 @@ type letter struct {
 // say puts a message into the queue, again if it was not acknowledged.
 func (m *member) say(id, body string) {
 	if !Fits(body) {
-		m.emit(NotSent{Room: m.room, ClientID: id, Reason: fmt.Sprintf("%d bytes are more than fit into a message", len(body))})
+		m.session.notSent(NotSent{Room: m.room, ClientID: id, Reason: fmt.Sprintf("%d bytes are more than fit into a message", len(body))})
 		return
 	}
 	m.mu.Lock()

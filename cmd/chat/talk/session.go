@@ -21,7 +21,8 @@ type Config struct {
 	// History is how many old messages to ask for when a room is entered.
 	History int
 	// Emit is told of everything that happens. It may be called concurrently,
-	// but one at a time for each room. It must not call Close.
+	// but never by a method of the Session that takes no context: the caller may
+	// be who Emit waits for. It must not call Close.
 	Emit func(Event)
 	// Logger hears what only somebody who looks for a fault wants to know. If
 	// nil, nobody does.
@@ -125,10 +126,15 @@ func (s *Session) start(f func()) {
 func (s *Session) Say(room, clientID, body string) {
 	m := s.member(room)
 	if m == nil {
-		s.cfg.Emit(NotSent{Room: room, ClientID: clientID, Reason: "you are not in this room"})
+		s.notSent(NotSent{Room: room, ClientID: clientID, Reason: "you are not in this room"})
 		return
 	}
 	m.say(clientID, body)
+}
+
+// notSent tells of what was not even tried.
+func (s *Session) notSent(e NotSent) {
+	s.start(func() { s.cfg.Emit(e) })
 }
 
 // Typing tells the others that the user types, or no longer does, if the server

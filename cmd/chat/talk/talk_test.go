@@ -118,6 +118,27 @@ func TestRefusedMessage(t *testing.T) {
 	saw(ann, "the third", func(e talk.NotSent) bool { return e.ClientID == "nowhere" })
 }
 
+// TestEmitMayWait: who shows events may be busy with a call of ours, as a screen
+// is. No call waits for him.
+func TestEmitMayWait(t *testing.T) {
+	s := testserver.Start(t, nil)
+	ann := dial(t, s.Addr, "ann")
+	ann.enter("main")
+	ann.mu.Lock() // which emit waits for
+	ann.Say("nowhere", "1", "anybody?")
+	ann.Say("main", "2", strings.Repeat("x", 2<<20))
+	ann.Say("main", "3", "hello")
+	ann.Typing("main", true)
+	ann.Join("dev")
+	ann.Leave("dev")
+	ann.Leave("nowhere")
+	ann.Reconnect()
+	ann.mu.Unlock()
+	saw(ann, "the first refusal", func(e talk.NotSent) bool { return e.ClientID == "1" })
+	saw(ann, "the second", func(e talk.NotSent) bool { return e.ClientID == "2" })
+	ann.reads("main", "hello")
+}
+
 func TestRefusedRoom(t *testing.T) {
 	s := testserver.Start(t, nil)
 	ann := dial(t, s.Addr, "ann")
