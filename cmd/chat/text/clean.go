@@ -33,8 +33,8 @@ func Name(s string) string {
 }
 
 // Sender is a Name in front of what somebody says. One that could pass for
-// somebody else's with the beginning of his words, such as "ann: hi", stands in
-// quotes.
+// somebody else's with the beginning of his words, such as "ann: hi", or for the
+// client itself, stands in quotes.
 func Sender(s string) string {
 	s = Name(s)
 	if !strings.ContainsFunc(s, endsName) {
@@ -43,9 +43,12 @@ func Sender(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// endsName reports what stands behind a name, and what looks like it.
+// endsName reports what stands behind a name, what begins a line of the
+// client's own, and what looks like either.
 func endsName(r rune) bool {
 	switch r {
+	case '─', '━', '—', '―':
+		return true
 	case ':', '›', '"', '\u02D0', '\u02F8', '\u0589', '\u05C3', '\u1361', '\u1804', '\u205A', '\u2236', '\uA789', '\uFE13', '\uFE55', '\uFF1A':
 		return true
 	}

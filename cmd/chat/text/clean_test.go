@@ -66,6 +66,7 @@ func TestSender(t *testing.T) {
 		"ann: hi":       `"ann: hi"`,
 		"ann∶ hi":       `"ann∶ hi"`,
 		"ann› hi":       `"ann› hi"`,
+		"─ the server":  `"─ the server"`,
 		`"ann": hi \`:   `"\"ann\": hi \\"`,
 		"ann:\n":        `"ann:␊"`,
 	} {
