@@ -86,7 +86,7 @@ func (m *Model) refused(e talk.Refused) {
 		return
 	}
 	t.joined, t.refused = false, e.Reason
-	m.tell(t, room.Notice, fmt.Sprintf("the server does not let you into %q: %s (/join %s tries again, /leave closes this)", t.Name, e.Reason, t.Name))
+	m.tell(t, room.Notice, fmt.Sprintf("the server does not let you into this room: %s (/join %s tries again, /leave closes it)", e.Reason, t.Name))
 }
 
 func (m *Model) said(e talk.Said) {
