@@ -16,7 +16,8 @@ COPY . .
 ENV CGO_ENABLED=0 GOFLAGS="-buildvcs=false -trimpath"
 ARG TARGETOS TARGETARCH
 ARG VERSION COMMIT
-ENV GOOS=$TARGETOS GOARCH=$TARGETARCH LDFLAGS="-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}"
+ENV GOOS=$TARGETOS GOARCH=$TARGETARCH PKG=github.com/aristochat/aristochat/internal/command
+ENV LDFLAGS="-s -w -X ${PKG}.version=${VERSION} -X ${PKG}.commit=${COMMIT}"
 
 FROM source AS build-chat
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \

@@ -34,6 +34,7 @@ var rows = []row{
 	{"embedded", slices.Concat(nats, natsServer)},
 	{"client", []string{"protocol", "github.com/coder/websocket", "golang.org/x"}},
 	{"conformance", edge},
+	{"internal/command", []string{"github.com/alecthomas/kong"}},
 	{"internal/*", nil},
 
 	// The parts of the terminal client.

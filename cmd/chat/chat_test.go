@@ -97,6 +97,11 @@ func TestPipe(t *testing.T) {
 	if want := "bob�: hi ␛[31m�\n"; code != 0 || !strings.HasSuffix(out, want) || strings.Count(out, "\n") != 2 {
 		t.Errorf("code %d, printed %q, want it to end with %q", code, out, want)
 	}
+
+	out, _, _ = chat(t, "no\n", "--server", s.Addr, "--username", "ann: yes", "--once")
+	if want := " \"ann: yes\": no\n"; !strings.HasSuffix(out, want) {
+		t.Errorf("printed %q, which passes for ann's; want it to end with %q", out, want)
+	}
 }
 
 func TestPipeJSON(t *testing.T) {

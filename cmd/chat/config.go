@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // config is the command line. Each flag is an environment variable too, named
@@ -37,11 +39,13 @@ type config struct {
 	http *http.Client `kong:"-"`
 }
 
-const description = `Chats in a terminal. Type /help there.
+var commandLine = command.Line{
+	Name: "chat",
+	Description: `Chats in a terminal. Type /help there.
 
-Without a terminal, or with --json or --once, each line of standard input is a message, and each message of the room a line of standard output. Each flag may be set by the environment variable named beside it; the flag wins.`
-
-const exitCodes = `
+Without a terminal, or with --json or --once, each line of standard input is a message, and each message of the room a line of standard output. Each flag may be set by the environment variable named beside it; the flag wins.`,
+	Groups: kong.Groups{"chat": "Chat", "pipe": "In a pipe"},
+	Ending: `
 Exit codes
   0  ended by the user, or with --once
   1  something else failed
@@ -52,47 +56,17 @@ Exit codes
 
   The first connection has to succeed. One that is lost later comes back by
   itself.
-`
+`,
+}
 
 // parseConfig reads flags and environment. It returns nil if the answer has
 // been printed: --help or --version.
 func parseConfig(args []string, stdout io.Writer) (*config, error) {
-	cfg, printed := &config{}, false
-	p, err := kong.New(cfg,
-		kong.Name("chat"),
-		kong.Description(description),
-		kong.Vars{"version": versionLine()},
-		kong.DefaultEnvars("ARISTOCHAT"),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-		kong.Groups{"chat": "Chat", "pipe": "In a pipe"},
-		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
-			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
-				return err
-			}
-			_, err := io.WriteString(ctx.Stdout, exitCodes)
-			return err
-		}),
-		kong.Writers(stdout, io.Discard),
-		kong.Exit(func(int) { printed = true }),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("flags: %w", err) // a mistake of ours
-	}
-	_, err = p.Parse(args)
-	if printed {
-		return nil, nil
-	}
-	if err == nil {
-		err = cfg.check()
-	}
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("%w (see chat --help)", err)}
-	}
-	return cfg, nil
+	return command.Parse[config](&commandLine, args, stdout)
 }
 
-// check refuses what cannot work, and fills in the rest.
-func (c *config) check() error {
+// AfterApply refuses what cannot work, and fills in the rest.
+func (c *config) AfterApply() error {
 	c.Username = cmp.Or(c.Username, loginName())
 	switch {
 	case strings.TrimSpace(c.Username) == "":

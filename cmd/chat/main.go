@@ -16,6 +16,7 @@ import (
 	"github.com/aristochat/aristochat/cmd/chat/pipe"
 	"github.com/aristochat/aristochat/cmd/chat/talk"
 	"github.com/aristochat/aristochat/cmd/chat/text"
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 func main() {
@@ -23,34 +24,17 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal kills
 	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "chat:", text.Name(err.Error()))
-		os.Exit(exitCode(err))
+		os.Exit(command.ExitCode(err))
 	}
 }
 
 // Exit codes, as --help has them.
 const (
-	exitFailure     = 1
-	exitUsage       = 2
+	exitUsage       = command.Usage
 	exitUnreachable = 3
 	exitRefused     = 4
 	exitNotSent     = 5
 )
-
-// An exitError ends the program with a code of its own.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-func exitCode(err error) int {
-	if e, ok := errors.AsType[*exitError](err); ok {
-		return e.code
-	}
-	return exitFailure
-}
 
 // run chats until the user leaves or ctx ends.
 func run(ctx context.Context, args []string, stdin, stdout *os.File, stderr io.Writer) error {
@@ -84,9 +68,9 @@ func runPipe(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr i
 	err = errors.Join(p.Run(ctx, s, stdin), s.Close())
 	switch {
 	case errors.Is(err, pipe.ErrRefused):
-		return &exitError{exitRefused, err}
+		return command.Fail(exitRefused, err)
 	case errors.Is(err, pipe.ErrNotSent):
-		return &exitError{exitNotSent, err}
+		return command.Fail(exitNotSent, err)
 	}
 	return err
 }
@@ -111,9 +95,9 @@ func dial(ctx context.Context, cfg *config, backlog int, emit func(talk.Event)) 
 	err = errors.New(why.Text)
 	switch why.Cause {
 	case talk.Unreachable:
-		return nil, &exitError{exitUnreachable, err}
+		return nil, command.Fail(exitUnreachable, err)
 	case talk.Denied:
-		return nil, &exitError{exitRefused, err}
+		return nil, command.Fail(exitRefused, err)
 	case talk.Other:
 	}
 	return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/aristochat/aristochat/internal/command"
 	"github.com/aristochat/aristochat/internal/logsample"
 )
 
@@ -24,7 +25,7 @@ func newRegistry(f *front, lines *logsample.Handler) *prometheus.Registry {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "aristochat_build_info",
 			Help:        "1; the labels say which program this is.",
-			ConstLabels: prometheus.Labels{"version": buildVersion(), "goversion": runtime.Version()},
+			ConstLabels: prometheus.Labels{"version": command.Version(), "goversion": runtime.Version()},
 		}, func() float64 { return 1 }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "aristochat_ready",

@@ -7,6 +7,8 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 const authOff = "AUTHENTICATION IS OFF: whoever reaches this port may join any room under any name."
@@ -16,7 +18,7 @@ const authOff = "AUTHENTICATION IS OFF: whoever reaches this port may join any r
 func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr, admin net.Listener) {
 	host, backend := reachable(addr), backendOf(cfg)
 	if cfg.LogFormat == "json" {
-		log.Info("edge is up", "version", buildVersion(), "url", "ws://"+host+"/socket", "metrics", metricsOf(admin), "nats", backend, "history", historyOf(cfg))
+		log.Info("edge is up", "version", command.Version(), "url", "ws://"+host+"/socket", "metrics", metricsOf(admin), "nats", backend, "history", historyOf(cfg))
 		log.Warn(authOff)
 		if lacksSecret(cfg) {
 			log.Warn(noSecret)
@@ -43,7 +45,7 @@ func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr, ad
 
   %s
 
-`, versionLine(), page, host, metricsOf(admin), backend, historyOf(cfg), beware)
+`, commandLine.Version(), page, host, metricsOf(admin), backend, historyOf(cfg), beware)
 }
 
 func metricsOf(admin net.Listener) string {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aristochat/aristochat/cmd/edge/internal/check"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 func (c *config) checked() *check.Config {
@@ -39,7 +40,7 @@ func runCheck(ctx context.Context, cfg *config, stdout io.Writer) error {
 		}
 	}
 	if bad > 0 {
-		return &exitError{exitUnfit, fmt.Errorf("%d of %d checks failed", bad, len(findings))}
+		return command.Fail(exitUnfit, fmt.Errorf("%d of %d checks failed", bad, len(findings)))
 	}
 	return nil
 }
@@ -99,7 +100,7 @@ func report(log *slog.Logger, findings []check.Finding, code int) error {
 	for _, f := range findings {
 		switch {
 		case f.Lasting:
-			lasting = cmp.Or(lasting, error(&exitError{code, fmt.Errorf("%s: %s; %s", f.Check, f.Message, f.Change)}))
+			lasting = cmp.Or(lasting, command.Fail(code, fmt.Errorf("%s: %s; %s", f.Check, f.Message, f.Change)))
 		case f.Level == check.OK, f.Check == "stream", f.Check == "storage": // of these the store speaks
 		case f.Level == check.Failed && f.Check != "nats":
 			log.Error("a check failed", "check", f.Check, "what", f.Message, "change", f.Change)

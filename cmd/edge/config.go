@@ -22,6 +22,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/internal/command"
 	"github.com/aristochat/aristochat/internal/logsample"
 )
 
@@ -111,11 +112,14 @@ const (
 	commandStreamApply = "stream apply"
 )
 
-const description = `Serves chat to Phoenix clients.
+var commandLine = command.Line{
+	Name: "edge",
+	Description: `Serves chat to Phoenix clients.
 
-Without flags it listens on port 4000 and brings its own NATS, data included. Edges that are given the same --nats servers act as one. Each flag may be set by the environment variable named beside it; the flag wins.`
-
-const exitCodes = `
+Without flags it listens on port 4000 and brings its own NATS, data included. Edges that are given the same --nats servers act as one. Each flag may be set by the environment variable named beside it; the flag wins.`,
+	Groups: kong.Groups{"clients": "Clients", "admin": "Operators", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "traces": "Traces", "log": "Log"},
+	Vars:   kong.Vars{"data": "./" + defaultData},
+	Ending: `
 Signals
   The first SIGTERM or SIGINT ends in order, within --drain: /readyz is 503, then
   clients are told to reconnect, a few at a time, and what they have sent leaves.
@@ -133,67 +137,22 @@ Exit codes
 
   A NATS that cannot be reached ends nothing: the edge says so, retries with
   growing pauses, and /readyz is 503 meanwhile.
-`
+`,
+}
 
 // parseConfig reads flags and environment. It returns nil if the answer has
 // been printed: --help or --version.
 func parseConfig(args []string, stdout io.Writer) (*config, error) {
-	cfg, printed := &config{}, false
-	p, err := kong.New(cfg,
-		kong.Name("edge"),
-		kong.Description(description),
-		kong.Vars{"version": versionLine(), "data": "./" + defaultData},
-		kong.DefaultEnvars("ARISTOCHAT"),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-		kong.Groups{"clients": "Clients", "admin": "Operators", "nats": "NATS", "history": "History", "embedded": "NATS in this process", "traces": "Traces", "log": "Log"},
-		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
-			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
-				return err
-			}
-			_, err := io.WriteString(ctx.Stdout, exitCodes)
-			return err
-		}),
-		kong.Writers(stdout, io.Discard),
-		kong.Exit(func(int) { printed = true }),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("flags: %w", err) // a mistake of ours
-	}
-	parsed, err := p.Parse(args)
-	if printed {
-		return nil, nil
-	}
-	if err == nil {
-		cfg.command = strings.TrimSuffix(parsed.Command(), " <room>")
-		err = cfg.check()
-	}
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("%w%s (see edge --help)", err, origin(err, args))}
-	}
-	return cfg, nil
+	return command.Parse[config](&commandLine, args, stdout)
 }
 
-// origin tells which environment variable an error is about, if it is: its
-// text knows only the flag.
-func origin(err error, args []string) string {
-	var vars []string
-	for word := range strings.FieldsFuncSeq(err.Error(), func(r rune) bool { return strings.ContainsRune(" :=,;\"", r) }) {
-		flag, ok := strings.CutPrefix(word, "--")
-		if !ok || slices.ContainsFunc(args, func(a string) bool { return a == word || strings.HasPrefix(a, word+"=") }) {
-			continue
-		}
-		name := "ARISTOCHAT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-		if os.Getenv(name) != "" && !slices.Contains(vars, name) {
-			vars = append(vars, name)
-		}
-	}
-	if vars == nil {
-		return ""
-	}
-	return " [from " + strings.Join(vars, ", ") + "]"
+// AfterApply refuses what would fail later or mean nothing, and fills in the
+// rest.
+func (c *config) AfterApply(parsed *kong.Context) error {
+	c.command = strings.TrimSuffix(parsed.Command(), " <room>")
+	return c.check()
 }
 
-// check refuses what would fail later or mean nothing, and fills in the rest.
 func (c *config) check() error {
 	if err := checkAddress(c.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // TestMain lets the test binary be the program itself, for tests of signals and
@@ -137,7 +139,7 @@ func call(t *testing.T, args ...string) (stdout string, code int, err error) {
 	defer cancel()
 	var out, log strings.Builder
 	if err = run(ctx, args, &out, &log); err != nil {
-		code = exitCode(err)
+		code = command.ExitCode(err)
 	}
 	if strings.Contains(out.String(), "websocket") && strings.Contains(out.String(), "AUTHENTICATION") {
 		t.Fatal("it serves")

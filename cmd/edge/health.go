@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // healthPatience is how long an edge may take to say how it is.
@@ -25,7 +27,7 @@ func checkHealth(ctx context.Context, cfg *config, stdout io.Writer) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the operator's own flag
 	if err != nil {
-		return &exitError{exitUsage, fmt.Errorf("--url: %w", err)}
+		return command.Fail(exitUsage, fmt.Errorf("--url: %w", err))
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
 	resp, err := client.Do(req)                                                //nolint:gosec // the same
@@ -56,7 +58,7 @@ func (c *config) healthURL() (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", flag, err)
 	case port == "0":
-		return "", &exitError{exitUsage, errors.New("--url is missing: port 0 of " + flag + " is any port")}
+		return "", command.Fail(exitUsage, errors.New("--url is missing: port 0 of "+flag+" is any port"))
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"

@@ -27,6 +27,7 @@ import (
 	"github.com/aristochat/aristochat/edge/page"
 	"github.com/aristochat/aristochat/edge/presence"
 	"github.com/aristochat/aristochat/edge/rooms"
+	"github.com/aristochat/aristochat/internal/command"
 	"github.com/aristochat/aristochat/internal/logsample"
 )
 
@@ -35,34 +36,18 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal kills
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "edge:", err)
-		os.Exit(exitCode(err))
+		os.Exit(command.ExitCode(err))
 	}
 }
 
 // Exit codes, as --help has them.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure = command.Failure
+	exitUsage   = command.Usage
 	exitListen  = 3
 	exitData    = 4
 	exitUnfit   = 5
 )
-
-// An exitError ends the program with a code of its own.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-func exitCode(err error) int {
-	if e, ok := errors.AsType[*exitError](err); ok {
-		return e.code
-	}
-	return exitFailure
-}
 
 // run does what args say, and serves until ctx ends if they say nothing.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -207,7 +192,7 @@ func (e *edgeProcess) serve(ctx context.Context, tracer trace.Tracer) (err error
 	if e.srv, e.who, err = newServer(e.link, e.cfg, e.table, e.log, tracer); err != nil {
 		return err
 	}
-	e.member = e.table.Join(e.srv, &fleet.MemberOptions{Version: buildVersion()})
+	e.member = e.table.Join(e.srv, &fleet.MemberOptions{Version: command.Version()})
 	return nil
 }
 
@@ -248,7 +233,7 @@ func newServer(l link, cfg *config, others *fleet.Table, log *slog.Logger, trace
 func connect(ctx context.Context, cfg *config, o *backbone.Options) (link, error) {
 	l, err := backbone.Connect(ctx, o)
 	if err != nil {
-		return nil, &exitError{exitUsage, err} // unreachable servers are no error: an option is
+		return nil, command.Fail(exitUsage, err) // unreachable servers are no error: an option is
 	}
 	if cfg.History == "off" {
 		return l, nil
@@ -324,7 +309,7 @@ func ignoreClosed(err error) error {
 func listen(flag, address, port string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, &exitError{exitListen, fmt.Errorf("%s: %w; %s", flag, err, listenHint(err, flag+" :"+port))}
+		return nil, command.Fail(exitListen, fmt.Errorf("%s: %w; %s", flag, err, listenHint(err, flag+" :"+port)))
 	}
 	return l, nil
 }

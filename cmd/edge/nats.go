@@ -12,6 +12,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/embedded"
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // backboneOptions says how to reach NATS, and starts it if it is to run here.
@@ -36,9 +37,9 @@ func backboneOptions(cfg *config, log *slog.Logger) (_ *backbone.Options, stop f
 // embeddedError adds which flag is to blame.
 func embeddedError(err error) error {
 	if _, ok := errors.AsType[*net.OpError](err); ok {
-		return &exitError{exitListen, fmt.Errorf("--nats-listen: %w", err)}
+		return command.Fail(exitListen, fmt.Errorf("--nats-listen: %w", err))
 	}
-	return &exitError{exitData, fmt.Errorf("--data: %w", err)}
+	return command.Fail(exitData, fmt.Errorf("--data: %w", err))
 }
 
 // checkNATS reads what the flags about NATS name, so that a wrong one is told

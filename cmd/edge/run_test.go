@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -184,13 +183,6 @@ func TestReachable(t *testing.T) {
 		if got := reachable(addr); got != want {
 			t.Errorf("reachable(%s) = %s, want %s", in, got, want)
 		}
-	}
-}
-
-func TestExitCodeOfWrapped(t *testing.T) {
-	err := errors.Join(errors.New("first"), &exitError{exitData, errors.New("second")})
-	if got := exitCode(err); got != exitData {
-		t.Errorf("exitCode = %d, want %d", got, exitData)
 	}
 }
 

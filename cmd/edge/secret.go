@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/aristochat/aristochat/edge"
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 const noSecret = "NO SECRET: long-polling works only for clients whose requests all reach this edge. Give all edges of the cluster the same --secret-file."
@@ -56,7 +57,7 @@ func longPoll(cfg *config) (*edge.LongPoll, error) {
 	case o.Secret == nil && cfg.Data != "":
 		var err error
 		if o.Secret, err = keptSecret(filepath.Join(cfg.Data, "secret")); err != nil {
-			return nil, &exitError{exitData, fmt.Errorf("--data: %w", err)}
+			return nil, command.Fail(exitData, fmt.Errorf("--data: %w", err))
 		}
 	}
 	return o, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // applyPatience is how long the servers may take to be there and have a leader:
@@ -23,7 +24,7 @@ func applyStream(ctx context.Context, cfg *config, log *slog.Logger, stdout io.W
 	}
 	l, err := backbone.Connect(ctx, o)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return command.Fail(exitUsage, err)
 	}
 	defer l.Close(ctx)
 	ctx, cancel := context.WithTimeout(ctx, applyPatience)

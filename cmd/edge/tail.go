@@ -12,6 +12,7 @@ import (
 	"github.com/aristochat/aristochat/cmd/edge/internal/check"
 	"github.com/aristochat/aristochat/cmd/edge/internal/tail"
 	"github.com/aristochat/aristochat/edge/backbone"
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 type tailFlags struct {
@@ -59,7 +60,7 @@ func (f *tailFlags) past() (p tail.Past, err error) {
 func runTail(ctx context.Context, cfg *config, stdout, stderr io.Writer) error {
 	past, err := cfg.Tail.past()
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return command.Fail(exitUsage, err)
 	}
 	where, err := reach(cfg)
 	if err != nil {
@@ -94,7 +95,7 @@ func reach(cfg *config) (name string, err error) {
 		}
 		causes = append(causes, fmt.Errorf("NATS at %s: %w", u, err))
 	}
-	return "", &exitError{exitUnfit, errors.Join(causes...)}
+	return "", command.Fail(exitUnfit, errors.Join(causes...))
 }
 
 // lookingOn is the link of a tool that is no edge.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
 	"os"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // lastTraces bounds how long the end waits for the collector.
@@ -37,7 +40,7 @@ func newTracer(ctx context.Context, cfg *config, log *slog.Logger) (_ trace.Trac
 	host, _ := os.Hostname() // an edge without a name is traced without
 	about := resource.NewSchemaless(
 		attribute.String("service.name", "aristochat-edge"),
-		attribute.String("service.version", buildVersion()),
+		attribute.String("service.version", command.Version()),
 		attribute.String("host.name", host),
 	)
 	provider := sdktrace.NewTracerProvider(
@@ -58,7 +61,7 @@ func newTracer(ctx context.Context, cfg *config, log *slog.Logger) (_ trace.Trac
 // checkTracing reads where traces go. The rest, such as headers and
 // certificates, is for the variables OTEL_EXPORTER_OTLP_… to say.
 func (c *config) checkTracing() error {
-	if c.TraceRatio < 0 || c.TraceRatio > 1 {
+	if c.TraceRatio < 0 || c.TraceRatio > 1 || math.IsNaN(c.TraceRatio) {
 		return fmt.Errorf("--trace-ratio: %v is not from 0 to 1", c.TraceRatio)
 	}
 	if c.OTLPEndpoint == "" {

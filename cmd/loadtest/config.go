@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
-	"strings"
+	"math"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/aristochat/aristochat/edge/rooms"
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // config is the command line. Each flag is an environment variable too, named
@@ -39,69 +41,47 @@ type config struct {
 	servers *servers `kong:"-"`
 }
 
-const description = `Loads a chat with clients, and tells whether it keeps its promises.
+var commandLine = command.Line{
+	Name: "loadtest",
+	Description: `Loads a chat with clients, and tells whether it keeps its promises.
 
-Each client joins a room, sends messages in its turn, and comes back when it is cut off. At the end each must have received each acknowledged message of its room, once, in one order. That is checked and not estimated.`
-
-const exitCodes = `
+Each client joins a room, sends messages in its turn, and comes back when it is cut off. At the end each must have received each acknowledged message of its room, once, in one order. That is checked and not estimated.`,
+	Groups: kong.Groups{"load": "Load", "verdict": "Verdict", "report": "Report"},
+	Ending: `
 Signals
   The first SIGTERM or SIGINT ends the sending; what is on its way is waited
   for, and the report written. A second one ends at once.
 
 Exit codes
   0  promises were kept
-  1  something else failed: clients that could not join, a file
+  1  something else failed: clients that could not join, no message that was
+     acknowledged, a file
   2  a flag or environment variable is wrong
   3  a promise was broken: a message lost, delivered twice or out of order, or
      the server could not give what a client had missed
   4  reconnects were not as flat as --flat wants them
-`
+`,
+}
 
 // parseConfig reads flags and environment. It returns nil if the answer has
 // been printed: --help or --version.
 func parseConfig(args []string, stdout io.Writer) (*config, error) {
-	cfg, printed := &config{}, false
-	p, err := kong.New(cfg,
-		kong.Name("loadtest"),
-		kong.Description(description),
-		kong.Vars{"version": versionLine()},
-		kong.DefaultEnvars("ARISTOCHAT"),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
-		kong.Groups{"load": "Load", "verdict": "Verdict", "report": "Report"},
-		kong.Help(func(o kong.HelpOptions, ctx *kong.Context) error {
-			if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
-				return err
-			}
-			_, err := io.WriteString(ctx.Stdout, exitCodes)
-			return err
-		}),
-		kong.Writers(stdout, io.Discard),
-		kong.Exit(func(int) { printed = true }),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("flags: %w", err) // a mistake of ours
-	}
-	_, err = p.Parse(args)
-	if printed {
-		return nil, nil
-	}
-	if err == nil {
-		err = cfg.check()
-	}
-	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("%w (see loadtest --help)", err)}
-	}
-	return cfg, nil
+	return command.Parse[config](&commandLine, args, stdout)
 }
 
 // Bounds of what makes sense.
 const (
-	maxBody    = 16 << 10 // of the rooms' messages
 	maxSockets = 1_000_000
+	maxRate    = 1e6
+	minRamp    = 0.01
 )
 
-// check refuses what would fail later or mean nothing, and fills in the rest.
-func (c *config) check() (err error) {
+// between is false for what is no number.
+func between(low, x, high float64) bool { return low <= x && x <= high }
+
+// AfterApply refuses what would fail later or mean nothing, and fills in the
+// rest.
+func (c *config) AfterApply() (err error) {
 	if c.servers, err = newServers(c.Server); err != nil {
 		return fmt.Errorf("--server: %w", err)
 	}
@@ -115,14 +95,14 @@ func (c *config) check() (err error) {
 		return fmt.Errorf("--rooms: %d is not between 1 and the number of sockets, %d", c.Rooms, c.Sockets)
 	}
 	switch {
-	case c.Rate < 0:
-		err = fmt.Errorf("--rate: %v is negative", c.Rate)
+	case !between(0, c.Rate, maxRate):
+		err = fmt.Errorf("--rate: %v is not between 0 and a million", c.Rate)
 	case c.Duration <= 0:
 		err = fmt.Errorf("--duration: %v is not positive", c.Duration)
-	case c.Ramp <= 0 || c.Ramp > 1e6:
-		err = fmt.Errorf("--ramp: %v is not between 0 and a million", c.Ramp)
-	case c.Size < 0 || c.Size > maxBody:
-		err = fmt.Errorf("--size: %d is not between 0 and %d", c.Size, maxBody)
+	case !between(minRamp, c.Ramp, maxRate):
+		err = fmt.Errorf("--ramp: %v is not between %g and a million", c.Ramp, minRamp)
+	case c.Size < 0 || c.Size > rooms.DefaultMaxBody:
+		err = fmt.Errorf("--size: %d is not between 0 and %d", c.Size, rooms.DefaultMaxBody)
 	case c.RoomPrefix == "" || len(c.RoomPrefix) > 200:
 		err = errors.New("--room-prefix: give it 1 to 200 bytes")
 	case c.Patience <= 0:
@@ -131,21 +111,10 @@ func (c *config) check() (err error) {
 		err = fmt.Errorf("--progress: %v is negative", c.Progress)
 	case c.JSON && c.Timeline == "-":
 		err = errors.New("--timeline: - and --json would be mixed up; name a file")
-	case c.Flat != 0 && c.Flat < 1:
+	case c.Flat != 0 && !between(1, c.Flat, math.MaxFloat64):
 		err = fmt.Errorf("--flat: %v is less than 1, and no maximum is below its mean", c.Flat)
 	case min(c.MaxLoss, c.MaxDuplicates, c.MaxDisorder, c.MaxNotRecovered) < 0:
 		err = errors.New("--max-…: a bound is negative")
 	}
 	return err
-}
-
-// Set by builds of releases and images: -ldflags "-X main.version=v1.2.3 -X main.commit=0123abcd".
-var version, commit string
-
-func versionLine() string {
-	v := version
-	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
-		v = info.Main.Version
-	}
-	return strings.TrimSpace("aristochat loadtest " + v + " " + commit)
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 func TestConfigRefuses(t *testing.T) {
@@ -17,6 +19,11 @@ func TestConfigRefuses(t *testing.T) {
 		{"--rate=-1", "--rate: "},
 		{"--duration=0s", "--duration: "},
 		{"--ramp=0", "--ramp: "},
+		{"--ramp=1e-12", "--ramp: "},
+		{"--ramp=NaN", "--ramp: "},
+		{"--rate=NaN", "--rate: "},
+		{"--rate=Inf", "--rate: "},
+		{"--flat=NaN", "--flat: "},
 		{"--size=16385", "--size: "},
 		{"--room-prefix=", "--room-prefix: "},
 		{"--patience=0s", "--patience: "},
@@ -30,7 +37,7 @@ func TestConfigRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
 			err := run(t.Context(), strings.Fields(tt.args), io.Discard, io.Discard)
-			if exitCode(err) != exitUsage || !strings.Contains(err.Error(), tt.want) {
+			if command.ExitCode(err) != exitUsage || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("ended with %v, want exit code %d and %q", err, exitUsage, tt.want)
 			}
 		})

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 func main() {
@@ -21,33 +23,17 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal kills
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "loadtest:", err)
-		os.Exit(exitCode(err))
+		os.Exit(command.ExitCode(err))
 	}
 }
 
 // Exit codes, as --help has them.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure = command.Failure
+	exitUsage   = command.Usage
 	exitBroken  = 3
 	exitSteep   = 4
 )
-
-// An exitError ends the program with a code of its own.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-func exitCode(err error) int {
-	if e, ok := errors.AsType[*exitError](err); ok {
-		return e.code
-	}
-	return exitFailure
-}
 
 // run does what args say. If ctx ends it stops sending, and reports all the
 // same.
@@ -112,7 +98,7 @@ func openTimeline(name string, stdout io.Writer) (io.WriteCloser, error) {
 	}
 	f, err := os.Create(name)
 	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("--timeline: %w", err)}
+		return nil, command.Fail(exitUsage, fmt.Errorf("--timeline: %w", err))
 	}
 	return f, nil
 }

@@ -68,6 +68,8 @@ func (m *member) push(ctx context.Context, msg outgoing) (seq uint64, pause time
 	case ok:
 	case errors.Is(err, client.ErrUnknown) && !m.swarm.history.Load():
 		return 0, -1, err // nobody would know the repetition for one
+	case errors.Is(err, client.ErrNotJoined):
+		return 0, -1, err // the server ended the channel, and nobody joins it again
 	default:
 		return 0, 0, err // the next try waits for the connection
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // A report is what was seen. Times of waves and of the curve are seconds since
@@ -53,13 +55,17 @@ func newReport(s *swarm, talked time.Duration) *report {
 	r.Waves = wavesOf(r.Curve)
 	r.Broken, r.Examples = s.found.all()
 	r.Verdict = "promises were kept"
+	if s.cfg.Flat > 0 && steepest(r.Waves) == 0 {
+		r.Verdict += "; no wave was large enough for --flat"
+	}
 	if err := r.verdict(s.cfg); err != nil {
 		r.Verdict = err.Error()
 	}
 	return r
 }
 
-// verdict is an error if a promise was broken beyond what cfg tolerates.
+// verdict is an error if a promise was broken beyond what cfg tolerates, or none
+// was put to the test.
 func (r *report) verdict(cfg *config) error {
 	var wrong []string
 	over := func(n, most int, what string) {
@@ -72,10 +78,13 @@ func (r *report) verdict(cfg *config) error {
 	over(r.Broken[disorder]+r.Broken[mismatch], cfg.MaxDisorder, "out of order")
 	over(r.Broken[notRecovered], cfg.MaxNotRecovered, "joins not recovered")
 	if wrong != nil {
-		return &exitError{exitBroken, errors.New("promises were broken: " + strings.Join(wrong, "; "))}
+		return command.Fail(exitBroken, errors.New("promises were broken: "+strings.Join(wrong, "; ")))
+	}
+	if cfg.Rate > 0 && r.Counts[counterNames[acks]] == 0 {
+		return errors.New("no message was acknowledged, so no promise was put to the test")
 	}
 	if most := steepest(r.Waves); cfg.Flat > 0 && most > cfg.Flat {
-		return &exitError{exitSteep, fmt.Errorf("reconnects were not flat: the most in a second are %.1f times the mean of their wave, want at most %g", most, cfg.Flat)}
+		return command.Fail(exitSteep, fmt.Errorf("reconnects were not flat: the most in a second are %.1f times the mean of their wave, want at most %g", most, cfg.Flat))
 	}
 	return nil
 }

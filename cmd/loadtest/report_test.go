@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 func TestVerdict(t *testing.T) {
@@ -23,6 +25,9 @@ func TestVerdict(t *testing.T) {
 		{"steep, not judged", report{Waves: steep}, config{}, 0, ""},
 		{"steep", report{Waves: steep}, config{Flat: 2}, exitSteep, "2.5 times the mean"},
 		{"steep, tolerated", report{Waves: steep}, config{Flat: 2.5}, 0, ""},
+		{"nothing acknowledged", report{Counts: map[string]int{"sent": 9}}, config{Rate: 1}, exitFailure, "no message was acknowledged"},
+		{"something acknowledged", report{Counts: map[string]int{"sent": 9, "acked": 1}}, config{Rate: 1}, 0, ""},
+		{"nothing to be sent", report{}, config{}, 0, ""},
 		{"lost and steep", report{Waves: steep, Broken: map[kind]int{loss: 1}}, config{Flat: 2}, exitBroken, "lost"},
 	}
 	for _, tt := range tests {
@@ -34,7 +39,7 @@ func TestVerdict(t *testing.T) {
 				}
 				return
 			}
-			if exitCode(err) != tt.code || !strings.Contains(err.Error(), tt.says) {
+			if command.ExitCode(err) != tt.code || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("ended with %v, want exit code %d and %q", err, tt.code, tt.says)
 			}
 		})

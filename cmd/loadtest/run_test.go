@@ -22,6 +22,7 @@ import (
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/edge/rooms"
 	"github.com/aristochat/aristochat/embedded"
+	"github.com/aristochat/aristochat/internal/command"
 )
 
 // patience bounds what should happen at once. It is generous: the machine may
@@ -277,7 +278,7 @@ func TestHistoryOffIsFound(t *testing.T) {
 	r.await("50 connected")
 	startEdge(t, ns, a.addr, nothing)
 	got, err := r.end()
-	if exitCode(err) != exitBroken || got.Broken[loss] == 0 {
+	if command.ExitCode(err) != exitBroken || got.Broken[loss] == 0 {
 		t.Errorf("ended with %v and %d lost, want exit code %d", err, got.Broken[loss], exitBroken)
 	}
 	if got.History {
@@ -297,7 +298,7 @@ func TestNotRecoveredIsFound(t *testing.T) {
 	a.stop()
 	r.await("50 connected")
 	got, err := r.end()
-	if exitCode(err) != exitBroken || got.Broken[notRecovered] == 0 || got.Broken[loss] == 0 {
+	if command.ExitCode(err) != exitBroken || got.Broken[notRecovered] == 0 || got.Broken[loss] == 0 {
 		t.Errorf("ended with %v, found %v; want exit code %d, lost messages, and joins that were not recovered", err, got.Broken, exitBroken)
 	}
 }
@@ -306,7 +307,7 @@ func TestNobodyThere(t *testing.T) {
 	t.Parallel()
 	var out, progress bytes.Buffer
 	err := run(t.Context(), []string{"--server=127.0.0.1:1", "--sockets=2", "--patience=5s"}, &out, &progress)
-	if exitCode(err) != exitFailure || !strings.Contains(err.Error(), "2 of 2 did not join") || !strings.Contains(err.Error(), "refused") {
+	if command.ExitCode(err) != exitFailure || !strings.Contains(err.Error(), "2 of 2 did not join") || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("ended with %v, want that nobody joined and why", err)
 	}
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict"
 import {test} from "node:test"
 import {Heights} from "../../edge/page/web/list.js"
 import {applyDiff, backoff, decode, encode, Presence, reconnectSteps} from "../../edge/page/web/phoenix.js"
+import {load, save} from "../../edge/page/web/store.js"
 import {bytes, day, display, hue, initials, parts, sayTyping, tooLong} from "../../edge/page/web/text.js"
 
 const person = (...refs) => ({metas: refs.map(phx_ref => ({phx_ref}))})
@@ -60,6 +61,17 @@ test("frames: binary pushes, replies and broadcasts are read", () => {
   assert.deepEqual(read(bytesOf(1, ["1", "2", "t", "ok"], 9)), {joinRef: "1", ref: "2", topic: "t", event: "phx_reply", payload: {status: "ok", response: [9]}})
   assert.deepEqual(read(bytesOf(2, ["t", "e"])), {joinRef: null, ref: null, topic: "t", event: "e", payload: []})
   for (const bad of [[], [3, 1], [2, 9, 9, 1], [0, 1]]) assert.throws(() => decode(new Uint8Array(bad).buffer), SyntaxError)
+})
+
+test("store: where the browser keeps nothing, what was taken back is as if it had never been", t => {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "localStorage")
+  Object.defineProperty(globalThis, "localStorage", {configurable: true, get() { throw new Error("blocked") }})
+  t.after(() => own ? Object.defineProperty(globalThis, "localStorage", own) : delete globalThis.localStorage)
+  assert.deepEqual(load("outbox:main", []), [])
+  save("outbox:main", ["hi"])
+  assert.deepEqual(load("outbox:main", []), ["hi"])
+  save("outbox:main", undefined)
+  assert.deepEqual(load("outbox:main", []), [])
 })
 
 test("rows: what is measured counts, the rest is guessed, and rows are found by height", () => {

@@ -54,5 +54,5 @@ func marshal(v any) []byte {
 // plain is a message as one line for people.
 func plain(m room.Message, loc *time.Location) []byte {
 	body := strings.ReplaceAll(text.Body(m.Body), "\n", " ⏎ ")
-	return fmt.Appendf(nil, "%s %s: %s\n", m.At.In(loc).Format("15:04:05"), text.Name(m.From), body)
+	return fmt.Appendf(nil, "%s %s: %s\n", m.At.In(loc).Format("15:04:05"), text.Sender(m.From), body)
 }

@@ -3,6 +3,7 @@ package screen
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ var commands = []struct{ name, args, what string }{
 	{"leave", " [ROOM]", "leave this room, or another"},
 	{"rooms", "", "the rooms that you are in"},
 	{"who", "", "who is here"},
-	{"me", " DOES SOMETHING", "say what you do"},
+	{"me", " WAVES", "say what you do"},
 	{"mouse", "", "the wheel scrolls, or the mouse selects"},
 	{"help", "", "this"},
 	{"quit", "", "leave"},
@@ -133,6 +134,7 @@ func (m *Model) leave(name string) bool {
 		return false
 	}
 	m.wire.Leave(t.Name)
+	m.close(slices.Index(m.tabs, t))
 	return true
 }
 

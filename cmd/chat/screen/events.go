@@ -24,8 +24,6 @@ func (m *Model) happen(e talk.Event) tea.Cmd {
 		m.joined(e)
 	case talk.Refused:
 		m.refused(e)
-	case talk.Left:
-		m.left(e)
 	case talk.Said:
 		m.said(e)
 	case talk.Sent:
@@ -88,16 +86,7 @@ func (m *Model) refused(e talk.Refused) {
 		return
 	}
 	t.joined, t.refused = false, e.Reason
-	m.tell(t, room.Notice, fmt.Sprintf("the server does not let you into %q: %s (/join %s tries again, /leave closes this)", t.Name, e.Reason, t.Name))
-}
-
-func (m *Model) left(e talk.Left) {
-	for i, t := range m.tabs {
-		if t.Name == e.Room && len(m.tabs) > 1 {
-			m.close(i)
-			return
-		}
-	}
+	m.tell(t, room.Notice, fmt.Sprintf("the server does not let you into this room: %s (/join %s tries again, /leave closes it)", e.Reason, t.Name))
 }
 
 func (m *Model) said(e talk.Said) {

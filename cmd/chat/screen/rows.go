@@ -138,7 +138,7 @@ func (m *Model) message(e *room.Entry) block {
 
 // narrowMessage puts the name in front of the first line.
 func (m *Model) narrowMessage(e *room.Entry, at, body string, style lipgloss.Style, most int) block {
-	name := m.measure.Truncate(text.Name(e.From), 16)
+	name := m.measure.Truncate(text.Sender(e.From), 16)
 	sign := ": "
 	if e.Mine {
 		sign = "› "

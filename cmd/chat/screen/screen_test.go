@@ -220,12 +220,24 @@ func TestRooms(t *testing.T) {
 	if got := w.wire.last(); got != "leave main" {
 		t.Errorf("asked %q", got)
 	}
-	w.tell(talk.Left{Room: "main"})
 	w.shows("[dev]")
 	w.keys("/leave", "<enter>")
 	w.shows("This is your only room")
 	w.keys("<ctrl+c>", "/rooms", "<enter>")
 	w.shows("1  dev: entering")
+	w.keys("/join main", "<enter>", "/leave main", "<enter>", "/join main", "<enter>") // faster than any server
+	w.shows("[2 main]")
+	if got := w.wire.last(); got != "join main" {
+		t.Errorf("asked %q", got)
+	}
+}
+
+// TestBorrowedName: in a narrow window nothing but a colon divides a name from
+// the words.
+func TestBorrowedName(t *testing.T) {
+	w := entered(t, 40, 12)
+	w.says("bob: yes", "no")
+	w.shows(`"bob: yes": no`)
 }
 
 func TestWho(t *testing.T) {

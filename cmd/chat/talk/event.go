@@ -43,9 +43,6 @@ type Refused struct {
 	Reason string
 }
 
-// Left says that a room was left as the user wished.
-type Left struct{ Room string }
-
 // Said is a message.
 type Said struct {
 	Room    string

@@ -20,6 +20,7 @@ type member struct {
 	channel *client.Channel
 	ctx     context.Context //nolint:containedctx // ends with the stay, by end
 	end     context.CancelFunc
+	gone    chan struct{} // closed when the stay has ended
 	wake    chan struct{} // for deliver: look again
 
 	mu      sync.Mutex // guards what follows
@@ -36,7 +37,7 @@ type member struct {
 }
 
 func newMember(s *Session, name string) *member {
-	m := &member{session: s, room: name, wake: make(chan struct{}, 1), failed: map[string]*letter{}}
+	m := &member{session: s, room: name, gone: make(chan struct{}), wake: make(chan struct{}, 1), failed: map[string]*letter{}}
 	m.ctx, m.end = context.WithCancel(s.ctx)
 	m.channel = s.client.Channel(topicPrefix+name, func() any { return m.params() })
 	m.channel.OnJoin(m.onJoin)
@@ -49,9 +50,23 @@ func newMember(s *Session, name string) *member {
 	return m
 }
 
+// stay enters the room, once the stay before has ended if there was one, and
+// leaves it when m.ctx ends.
+func (m *member) stay(last *member) {
+	defer close(m.gone)
+	if last != nil {
+		<-last.gone
+	}
+	m.join()
+	<-m.ctx.Done()
+	ctx, cancel := context.WithTimeout(m.session.ctx, patience)
+	defer cancel()
+	_ = m.channel.Leave(ctx) // the server learns it at the latest when the connection ends
+}
+
 // join enters the room for the first time; the client does it from then on.
 func (m *member) join() {
-	for {
+	for m.ctx.Err() == nil {
 		_, err := m.channel.Join(m.ctx)
 		var refused *client.ReplyError
 		wait := time.Second
@@ -77,9 +92,6 @@ func (m *member) join() {
 }
 
 func (m *member) refused(reason string) {
-	if m.session.member(m.room) == m {
-		m.session.forget(m.room)
-	}
 	m.end()
 	m.failAll("the server does not let you into this room: " + reason)
 	m.emit(Refused{Room: m.room, Reason: reason})

@@ -53,7 +53,7 @@ type letter struct {
 // say puts a message into the queue, again if it was not acknowledged.
 func (m *member) say(id, body string) {
 	if !Fits(body) {
-		m.emit(NotSent{Room: m.room, ClientID: id, Reason: fmt.Sprintf("%d bytes are more than fit into a message", len(body))})
+		m.session.notSent(NotSent{Room: m.room, ClientID: id, Reason: fmt.Sprintf("%d bytes are more than fit into a message", len(body))})
 		return
 	}
 	m.mu.Lock()
@@ -71,7 +71,7 @@ func (m *member) say(id, body string) {
 
 // deliver sends what is in the queue, one after the other, until the stay ends.
 func (m *member) deliver() {
-	for {
+	for m.ctx.Err() == nil {
 		l := m.next()
 		if l == nil {
 			select {

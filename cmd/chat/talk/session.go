@@ -21,7 +21,8 @@ type Config struct {
 	// History is how many old messages to ask for when a room is entered.
 	History int
 	// Emit is told of everything that happens. It may be called concurrently,
-	// but one at a time for each room. It must not call Close.
+	// but never by a method of the Session that takes no context: the caller may
+	// be who Emit waits for. It must not call Close.
 	Emit func(Event)
 	// Logger hears what only somebody who looks for a fault wants to know. If
 	// nil, nobody does.
@@ -37,8 +38,8 @@ type Session struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
-	members map[string]*member
+	mu      sync.Mutex         // guards what follows
+	members map[string]*member // the last in each room; some have left
 	closed  bool
 }
 
@@ -83,44 +84,31 @@ func (s *Session) Reconnect() { s.client.Reconnect() }
 func (s *Session) Join(room string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.members[room] != nil {
+	last := s.members[room]
+	if s.closed || last != nil && last.ctx.Err() == nil {
 		return
 	}
 	m := newMember(s, room)
 	s.members[room] = m
-	s.running.Go(func() { m.join() })
+	s.running.Go(func() { m.stay(last) })
 	s.running.Go(func() { m.deliver() })
 }
 
-// Leave leaves a room; [Left] tells when.
+// Leave leaves a room. It may be entered again at once.
 func (s *Session) Leave(room string) {
-	m := s.forget(room)
-	if m == nil {
-		s.cfg.Emit(Left{Room: room})
-		return
-	}
-	s.start(func() {
+	if m := s.member(room); m != nil {
 		m.end()
-		ctx, cancel := context.WithTimeout(s.ctx, patience)
-		defer cancel()
-		_ = m.channel.Leave(ctx) // the server learns it at the latest when the connection ends
-		s.cfg.Emit(Left{Room: room})
-	})
+	}
 }
 
-// forget takes a room out of the session.
-func (s *Session) forget(room string) *member {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := s.members[room]
-	delete(s.members, room)
-	return m
-}
-
+// member is the user in a room, nil if he is not there.
 func (s *Session) member(room string) *member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.members[room]
+	if m := s.members[room]; m != nil && m.ctx.Err() == nil {
+		return m
+	}
+	return nil
 }
 
 // start runs f, which ends when s.ctx does, unless the session is closed.
@@ -138,10 +126,15 @@ func (s *Session) start(f func()) {
 func (s *Session) Say(room, clientID, body string) {
 	m := s.member(room)
 	if m == nil {
-		s.cfg.Emit(NotSent{Room: room, ClientID: clientID, Reason: "you are not in this room"})
+		s.notSent(NotSent{Room: room, ClientID: clientID, Reason: "you are not in this room"})
 		return
 	}
 	m.say(clientID, body)
+}
+
+// notSent tells of what was not even tried.
+func (s *Session) notSent(e NotSent) {
+	s.start(func() { s.cfg.Emit(e) })
 }
 
 // Typing tells the others that the user types, or no longer does, if the server

@@ -118,6 +118,27 @@ func TestRefusedMessage(t *testing.T) {
 	saw(ann, "the third", func(e talk.NotSent) bool { return e.ClientID == "nowhere" })
 }
 
+// TestEmitMayWait: who shows events may be busy with a call of ours, as a screen
+// is. No call waits for him.
+func TestEmitMayWait(t *testing.T) {
+	s := testserver.Start(t, nil)
+	ann := dial(t, s.Addr, "ann")
+	ann.enter("main")
+	ann.mu.Lock() // which emit waits for
+	ann.Say("nowhere", "1", "anybody?")
+	ann.Say("main", "2", strings.Repeat("x", 2<<20))
+	ann.Say("main", "3", "hello")
+	ann.Typing("main", true)
+	ann.Join("dev")
+	ann.Leave("dev")
+	ann.Leave("nowhere")
+	ann.Reconnect()
+	ann.mu.Unlock()
+	saw(ann, "the first refusal", func(e talk.NotSent) bool { return e.ClientID == "1" })
+	saw(ann, "the second", func(e talk.NotSent) bool { return e.ClientID == "2" })
+	ann.reads("main", "hello")
+}
+
 func TestRefusedRoom(t *testing.T) {
 	s := testserver.Start(t, nil)
 	ann := dial(t, s.Addr, "ann")
@@ -168,10 +189,89 @@ func TestLeave(t *testing.T) {
 	s := testserver.Start(t, nil)
 	ann := dial(t, s.Addr, "ann")
 	ann.enter("main")
+	for range 20 { // at once, and not once the server has confirmed
+		ann.Leave("main")
+		ann.forget()
+		ann.enter("main")
+	}
 	ann.Leave("main")
-	saw(ann, "the end", func(e talk.Left) bool { return e.Room == "main" })
+	ann.Join("main")
+	ann.Leave("main")
 	ann.forget()
 	ann.enter("main")
+	if n := count[talk.Refused](ann); n > 0 {
+		t.Errorf("refused %d times", n)
+	}
+	ann.Say("main", "1", "here")
+	ann.reads("main", "here")
+}
+
+// TestLeaveWhileSending: who leaves, or ends, waits for no acknowledgement.
+func TestLeaveWhileSending(t *testing.T) {
+	s := testserver.Start(t, nil)
+	ann := dial(t, s.Addr, "ann")
+	s.Stall()
+	for _, name := range []string{"main", "dev"} {
+		ann.enter(name)
+		ann.Say(name, "in "+name, "anybody?")
+	}
+	testserver.Await(t, "both are on their way", func() bool { return s.Stalled() == 2 })
+	ann.Leave("main")
+	// Close, as a cleanup, returns.
+}
+
+// TestDoubtInAGap: the connection was lost while a message was sent, and the
+// server can no longer tell whether it has arrived. Its author is asked, and it
+// is not sent again on a guess.
+func TestDoubtInAGap(t *testing.T) {
+	s := testserver.Start(t, &testserver.Options{Keep: 3})
+	ann := dial(t, s.Addr, "ann")
+	ann.enter("main")
+	s.Meanwhile("main", "0")
+	ann.reads("main", "0")
+	s.Stall()
+	ann.Say("main", "id", "perhaps")
+	testserver.Await(t, "it is on its way", func() bool { return s.Stalled() == 1 })
+	s.Kill()
+	saw(ann, "the loss", func(e talk.Link) bool { return !e.Up })
+	s.Meanwhile("main", "1", "2", "3", "4")
+	s.Start()
+	ann.Reconnect()
+	saw(ann, "the gap", func(e talk.Joined) bool { return e.Again && e.Lost == "no longer kept" })
+	if e := saw(ann, "the doubt", func(e talk.NotSent) bool { return e.ClientID == "id" }); !strings.Contains(e.Reason, "may have arrived") {
+		t.Errorf("told %q", e.Reason)
+	}
+	if n := count[talk.Sent](ann); n > 0 {
+		t.Error("it counts as sent")
+	}
+	ann.reads("main", "0", "2", "3", "4")
+	ann.Say("main", "id", "perhaps") // its author has decided
+	saw(ann, "the acknowledgement", func(e talk.Sent) bool { return e.ClientID == "id" })
+}
+
+// TestPagesAreResumedFrom: what came in pages is not asked for again.
+func TestPagesAreResumedFrom(t *testing.T) {
+	s := testserver.Start(t, nil)
+	ann := dial(t, s.Addr, "ann")
+	ann.enter("main")
+	s.Kill()
+	saw(ann, "the loss", func(e talk.Link) bool { return !e.Up })
+	var want []string
+	for i := range 250 { // a join's reply, and a page
+		want = append(want, fmt.Sprint(i))
+	}
+	s.Meanwhile("main", want...)
+	s.Start()
+	ann.Reconnect()
+	ann.reads("main", want...)
+	s.Kill()
+	saw(ann, "the second loss", func(e talk.Link) bool { return !e.Up })
+	ann.forget()
+	s.Start()
+	ann.Reconnect()
+	if e := saw(ann, "the room again", func(e talk.Joined) bool { return e.Again }); len(e.Past) > 0 {
+		t.Errorf("was given %d messages that were there, from %q on", len(e.Past), e.Past[0].Body)
+	}
 }
 
 // TestNoHistory: the same server without a past. What was said during an

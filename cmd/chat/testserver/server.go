@@ -5,6 +5,7 @@ package testserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +29,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // Options say what kind of chat is served. A nil *Options is valid.
 type Options struct {
 	NoHistory bool
+	Keep      int64 // messages of each room; if zero, more than a test sends
 	// Connect decides who may connect. If nil, everybody.
 	Connect func(context.Context, *edge.Handshake) (edge.Session, error)
 }
@@ -64,7 +66,11 @@ func Start(t testing.TB, o *Options) *Server {
 	t.Cleanup(func() { _ = link.Close(context.Background()) })
 	s.link = link
 	if !s.opts.NoHistory {
-		store, err := link.Store(t.Context(), &backbone.StoreOptions{Apply: true})
+		store, err := link.Store(t.Context(), &backbone.StoreOptions{
+			Apply:       true,
+			Stream:      &backbone.StreamOptions{MaxPerTopic: s.opts.Keep},
+			RecentBytes: recentBytes(s.opts.Keep),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,6 +106,14 @@ func (s *Server) Start() {
 	go func(hs *http.Server) { _ = hs.Serve(l) }(s.http)
 }
 
+// recentBytes has an edge remember by itself no more than the store keeps.
+func recentBytes(keep int64) int {
+	if keep > 0 {
+		return 1
+	}
+	return 0
+}
+
 // Kill ends the edge and cuts its connections.
 func (s *Server) Kill() {
 	if s.edge == nil {
@@ -110,7 +124,28 @@ func (s *Server) Kill() {
 	cancel()
 	_ = s.edge.Shutdown(ctx)
 	s.edge = nil
+	if s.store != nil {
+		s.store.stalled.Store(false)
+	}
 }
+
+// Meanwhile has bob say something in a room, as if through another edge.
+func (s *Server) Meanwhile(room string, bodies ...string) {
+	s.t.Helper()
+	for _, body := range bodies {
+		payload := fmt.Appendf(nil, `{"body":%q,"username":"bob"}`, body)
+		if _, err := s.store.Store.Append(s.t.Context(), "rooms:"+room, edge.Event{Name: "chat_msg", Payload: payload}, ""); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// Stall has the server take messages, and neither store nor answer them until
+// Kill.
+func (s *Server) Stall() { s.store.stalled.Store(true) }
+
+// Stalled counts the messages that Stall holds up.
+func (s *Server) Stalled() int32 { return s.store.waiting.Load() }
 
 // Forget has the server store the next n messages and then fail to say so.
 func (s *Server) Forget(n int) { s.store.forget.Store(int32(n)) }
@@ -118,10 +153,20 @@ func (s *Server) Forget(n int) { s.store.forget.Store(int32(n)) }
 // forgetful loses acknowledgements.
 type forgetful struct {
 	*backbone.Store
-	forget atomic.Int32
+	forget  atomic.Int32
+	stalled atomic.Bool
+	waiting atomic.Int32
 }
 
 func (f *forgetful) Append(ctx context.Context, topic string, e edge.Event, key string) (edge.Stamp, error) {
+	if f.stalled.Load() {
+		f.waiting.Add(1)
+		defer f.waiting.Add(-1)
+		for f.stalled.Load() {
+			time.Sleep(5 * time.Millisecond)
+		}
+		return edge.Stamp{}, edge.ErrUnknown
+	}
 	stamp, err := f.Store.Append(ctx, topic, e, key)
 	if err == nil && f.forget.Add(-1) >= 0 {
 		return edge.Stamp{}, edge.ErrUnknown

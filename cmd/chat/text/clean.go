@@ -32,6 +32,29 @@ func Name(s string) string {
 	return s
 }
 
+// Sender is a Name in front of what somebody says. One that could pass for
+// somebody else's with the beginning of his words, such as "ann: hi", or for the
+// client itself, stands in quotes.
+func Sender(s string) string {
+	s = Name(s)
+	if !strings.ContainsFunc(s, endsName) {
+		return s
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// endsName reports what stands behind a name, what begins a line of the
+// client's own, and what looks like either.
+func endsName(r rune) bool {
+	switch r {
+	case '─', '━', '—', '―':
+		return true
+	case ':', '›', '"', '\u02D0', '\u02F8', '\u0589', '\u05C3', '\u1361', '\u1804', '\u205A', '\u2236', '\uA789', '\uFE13', '\uFE55', '\uFF1A':
+		return true
+	}
+	return false
+}
+
 // maxMarks bounds the accents on one letter: piles of them paint the lines above.
 const maxMarks = 4
 

@@ -57,6 +57,25 @@ func TestClean(t *testing.T) {
 	}
 }
 
+// TestSender: a name is not somebody else's with his first words.
+func TestSender(t *testing.T) {
+	for in, want := range map[string]string{
+		"ann":           "ann",
+		"Ann B. (away)": "Ann B. (away)",
+		"":              "␣",
+		"ann: hi":       `"ann: hi"`,
+		"ann∶ hi":       `"ann∶ hi"`,
+		"ann› hi":       `"ann› hi"`,
+		"─ the server":  `"─ the server"`,
+		`"ann": hi \`:   `"\"ann\": hi \\"`,
+		"ann:\n":        `"ann:␊"`,
+	} {
+		if got := text.Sender(in); got != want {
+			t.Errorf("Sender(%q) = %s, want %s", in, got, want)
+		}
+	}
+}
+
 // obeyed finds the first rune in s that a terminal would obey, or -1.
 func obeyed(s string) rune {
 	for _, r := range s {

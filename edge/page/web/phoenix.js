@@ -10,8 +10,7 @@
 //   channel.join()
 //   await channel.push("chat_msg", {body: "hi"})
 //
-// It differs from phoenix.js in this: it comes back after every close that was
-// not disconnect(), 1000 included; each delay is any time up to the step, so
+// It differs from phoenix.js in this: each delay is any time up to the step, so
 // that a crowd does not come back at once; a push is a promise, and one to a
 // channel that is not joined fails at once rather than waiting.
 

@@ -4,8 +4,8 @@ const memory = new Map()
 
 export function load(key, otherwise) {
   try {
-    const text = memory.get(key) ?? localStorage.getItem(`aristochat:${key}`)
-    return text === null ? otherwise : JSON.parse(text)
+    // Of what is not there it is null, also where null had to be remembered.
+    return JSON.parse(memory.get(key) ?? localStorage.getItem(`aristochat:${key}`)) ?? otherwise
   } catch {
     return otherwise
   }

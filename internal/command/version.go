@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"fmt"
@@ -6,11 +6,11 @@ import (
 	"runtime/debug"
 )
 
-// Set by builds of releases and images: -ldflags "-X main.version=v1.2.3 -X main.commit=0123abcd".
+// Set by builds of releases and images, which have the Dockerfile's -ldflags.
 var version, commit string
 
-// buildVersion is the release, or else what the Go toolchain recorded.
-func buildVersion() string {
+// Version is the release, or else what the Go toolchain recorded.
+func Version() string {
 	switch {
 	case version != "" && commit != "":
 		return version + "-" + shortCommit(commit)
@@ -44,6 +44,8 @@ func buildVersion() string {
 
 func shortCommit(s string) string { return s[:min(len(s), 12)] }
 
-func versionLine() string {
-	return fmt.Sprintf("aristochat edge %s (%s, %s/%s)", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+// Version is what --version prints: the version, and what it was built with and
+// for.
+func (l *Line) Version() string {
+	return fmt.Sprintf("aristochat %s %s (%s, %s/%s)", l.Name, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
