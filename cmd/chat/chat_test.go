@@ -32,7 +32,8 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	file := filepath.Join(builtIn, "chat")
-	out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput()
+	// The repository may be another user's, of which git then tells nothing.
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", file, ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
