@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,29 +143,35 @@ func start(t *testing.T, args ...string) *running {
 	return r
 }
 
-// await waits until the progress that comes from now on says something.
-func (r *running) await(text string) {
+func (r *running) said() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.progress.String()
+}
+
+// await waits until what it says, from some byte on, matches.
+func (r *running) await(from int, pattern string) {
 	r.t.Helper()
-	seen, deadline := 0, time.Now().Add(patience)
-	for first := true; ; first = false {
-		r.mu.Lock()
-		if first {
-			seen = r.progress.Len()
-		}
-		said := r.progress.String()
-		r.mu.Unlock()
-		if strings.Contains(said[seen:], text) {
-			return
-		}
+	re := regexp.MustCompile(pattern)
+	for deadline := time.Now().Add(patience); !re.MatchString(r.said()[from:]); {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("it did not say %q, but:\n%s", text, said)
+			r.t.Fatalf("it did not say %q, but:\n%s", pattern, r.said()[from:])
 		}
 		select {
 		case err := <-r.done:
-			r.t.Fatalf("it ended with %v and said:\n%s", err, said)
+			r.t.Fatalf("it ended with %v and said:\n%s", err, r.said())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// lose stops an edge, and waits until all of its clients are back on another: they
+// are missed only once they have noticed.
+func (r *running) lose(e *edgeProcess) {
+	r.t.Helper()
+	from := len(r.said())
+	e.stop()
+	r.await(from, `50 connected.* [1-9]\d* reconnects|[1-9]\d* reconnects(?s:.*)50 connected`)
 }
 
 // end has it report, and returns how it ended.
@@ -186,8 +193,8 @@ func load50(t *testing.T, a, b *edgeProcess, more ...string) *running {
 		"--server", a.addr, "--server", "ws://" + b.addr + "/socket/websocket", "--sockets=50", "--rooms=5", "--rate=200", "--duration=10m",
 		"--ramp=1000", "--progress=200ms", "--json",
 	}, more...)...)
-	r.await("all have joined")
-	r.await("50 connected")
+	r.await(0, "all have joined")
+	r.await(0, "50 connected")
 	return r
 }
 
@@ -200,8 +207,7 @@ func TestEdgeRestarts(t *testing.T) {
 	timeline := filepath.Join(t.TempDir(), "timeline.csv")
 	r := load50(t, a, b, "--timeline", timeline)
 	for _, e := range []*edgeProcess{a, b} {
-		e.stop()
-		r.await("50 connected")
+		r.lose(e)
 		startEdge(t, ns, e.addr, keeps)
 	}
 	got, err := r.end()
@@ -255,8 +261,7 @@ func TestAwayForLong(t *testing.T) {
 	ns := newNATS(t)
 	a, b := startEdge(t, ns, vacant.Address(t), keeps), startEdge(t, ns, vacant.Address(t), keeps)
 	r := load50(t, a, b, "--rooms=1", "--rate=1000", "--size=10")
-	a.stop()
-	r.await("50 connected")
+	r.lose(a)
 	if got, err := r.end(); err != nil {
 		t.Errorf("ended with %v\n%v", err, got)
 	}
@@ -268,8 +273,7 @@ func TestNoResume(t *testing.T) {
 	ns := newNATS(t)
 	a, b := startEdge(t, ns, vacant.Address(t), keeps), startEdge(t, ns, vacant.Address(t), keeps)
 	r := load50(t, a, b, "--no-resume")
-	a.stop()
-	r.await("50 connected")
+	r.lose(a)
 	got, err := r.end()
 	if err != nil {
 		t.Errorf("ended with %v\n%v", err, got)
@@ -286,8 +290,7 @@ func TestHistoryOffIsFound(t *testing.T) {
 	ns := newNATS(t)
 	a, b := startEdge(t, ns, vacant.Address(t), nothing), startEdge(t, ns, vacant.Address(t), nothing)
 	r := load50(t, a, b, "--patience=15s")
-	a.stop()
-	r.await("50 connected")
+	r.lose(a)
 	startEdge(t, ns, a.addr, nothing)
 	got, err := r.end()
 	if exitCode(err) != exitBroken || got.Broken[loss] == 0 {
@@ -307,8 +310,7 @@ func TestNotRecoveredIsFound(t *testing.T) {
 	ns := newNATS(t)
 	a, b := startEdge(t, ns, vacant.Address(t), forgets), startEdge(t, ns, vacant.Address(t), forgets)
 	r := load50(t, a, b, "--patience=15s")
-	a.stop()
-	r.await("50 connected")
+	r.lose(a)
 	got, err := r.end()
 	if exitCode(err) != exitBroken || got.Broken[notRecovered] == 0 || got.Broken[loss] == 0 {
 		t.Errorf("ended with %v, found %v; want exit code %d, lost messages, and joins that were not recovered", err, got.Broken, exitBroken)
