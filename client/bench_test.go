@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aristochat/aristochat/client"
 )
@@ -63,7 +62,6 @@ func BenchmarkIdleClient(b *testing.B) {
 		join(b, held[i].Channel("lobby:bench", nil))
 	}
 	eventually(b, "only readers are left", func() bool { return runtime.NumGoroutine()-goroutines <= clients })
-	time.Sleep(100 * time.Millisecond)
 	b.ReportMetric(float64(inUse()-before)/clients, "B/client")
 	b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/clients, "goroutines/client")
 	runtime.KeepAlive(held)

@@ -14,6 +14,7 @@ import (
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/edge/rooms"
 	"github.com/aristochat/aristochat/embedded"
+	"github.com/aristochat/aristochat/internal/vacant"
 )
 
 // An exampleServer is what the examples talk to.
@@ -43,23 +44,27 @@ func startExample() *exampleServer {
 	}
 	var srv *edge.Server
 	var hs *http.Server
-	start := func(addr string) string {
+	addr, release, err := vacant.Hold()
+	if err != nil {
+		log.Fatal(err)
+	}
+	start := func() {
 		srv = must(edge.New(store, &edge.Options{Connect: rooms.Connect, Logger: quiet()}))
 		rooms.Serve(srv, nil)
 		l := must(net.Listen("tcp", addr))
 		hs = &http.Server{Handler: srv, ReadHeaderTimeout: time.Minute}
 		go hs.Serve(l)
-		return l.Addr().String()
 	}
 	end := func() {
 		_ = srv.Shutdown(ctx)
 		_ = hs.Close()
 	}
-	addr := start("127.0.0.1:0")
+	start()
 	return &exampleServer{
 		url: "http://" + addr + "/socket",
 		stop: func() {
 			end()
+			release()
 			_ = link.Close(ctx)
 			ns.Shutdown()
 			_ = os.RemoveAll(dir)
@@ -71,7 +76,7 @@ func startExample() *exampleServer {
 		restart: func(meanwhile func()) {
 			end()
 			meanwhile()
-			start(addr)
+			start()
 		},
 	}
 }

@@ -14,9 +14,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aristochat/aristochat/client"
+	"github.com/aristochat/aristochat/internal/vacant"
 	"github.com/coder/websocket"
 )
 
@@ -86,8 +88,6 @@ func TestDialRefused(t *testing.T) {
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
-	gone := httptest.NewServer(nil)
-	gone.Close()
 	silent := answersNothing(t)
 	s := startChat(t)
 
@@ -108,15 +108,15 @@ func TestDialRefused(t *testing.T) {
 		{"a wrong accept", answers(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"), 0, "Sec-WebSocket-Accept"},
 		{"another upgrade", answers(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: mqtt\r\n\r\n"), 0, "Upgrade"},
 		{"nothing at all", answers(t, ""), 0, "client: connecting: server hung up"},
-		{"nobody listens", gone.URL, 0, "refused"},
-		{"no such host", "ws://nowhere.invalid/socket", 0, "nowhere.invalid"},
+		{"nobody listens", "ws://" + vacant.Address(t), 0, "refused"},
+		{"no such host", "ws://nowhere..invalid/socket", 0, "nowhere..invalid"}, // known without DNS, which may be away
 		{"silence", silent, 0, "client: connecting: timeout after 300ms"},
 		{"unknown authority", secure.URL, 0, "certificate"},
 		{"TLS to a plain server", "wss://" + s.addr + "/socket", 0, "HTTP response to HTTPS client"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := &client.Options{Params: url.Values{"secret": {"s3cret"}}, Logger: quiet()}
+			o := &client.Options{Params: url.Values{"secret": {"s3cret"}}, Logger: quiet(), Timeout: patience}
 			if tt.name == "silence" {
 				o.Timeout = 300 * time.Millisecond
 			}
@@ -300,40 +300,42 @@ func TestServerRefusesSize(t *testing.T) {
 // A server that does not read is found out, and what it did not get is sent to
 // the next.
 func TestServerDoesNotRead(t *testing.T) {
-	var life atomic.Int32
-	blocked, reading := make(chan struct{}), make(chan struct{})
-	url := startPeer(t, func(p *peer) {
-		f, _ := p.read()
-		p.reply(f, "ok", `{}`)
-		if life.Add(1) == 1 {
-			_, r, _ := p.ws.Reader(context.Background())
-			_, _ = r.Read(make([]byte, 1))
-			close(reading)
-			<-blocked
-			return
+	synctest.Test(t, func(t *testing.T) {
+		var life atomic.Int32
+		blocked, reading := make(chan struct{}), make(chan struct{})
+		n := onPipes(t, peerHandler(t, func(p *peer) {
+			f, _ := p.read()
+			p.reply(f, "ok", `{}`)
+			if life.Add(1) == 1 {
+				_, r, _ := p.ws.Reader(context.Background())
+				_, _ = r.Read(make([]byte, 1))
+				close(reading)
+				<-blocked
+				return
+			}
+			p.obey(func(f frame) bool { p.reply(f, "ok", `{"life":2}`); return true })
+		}))
+		defer close(blocked)
+		c := n.dial(t, client.Options{Timeout: time.Second})
+		defer c.Close()
+		ch := c.Channel("t", nil)
+		join(t, ch)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		failed := make(chan error, 1)
+		go func() {
+			_, err := ch.Push(ctx, "e", object{"x": strings.Repeat("x", 1<<20)}) // more than the server's buffer
+			failed <- err
+		}()
+		<-reading // some of it has arrived
+		if r, err := ch.Push(ctx, "e", nil); err != nil || string(r.Bytes) != `{"life":2}` {
+			t.Errorf("what waited for its turn: got %s, %v, want the answer of the next connection", r.Bytes, err)
 		}
-		p.obey(func(f frame) bool { p.reply(f, "ok", `{"life":2}`); return true })
+		if err := <-failed; !errors.Is(err, client.ErrUnknown) || !errors.Is(err, client.ErrLost) ||
+			!strings.Contains(err.Error(), "server did not read: timeout after 1s") {
+			t.Errorf("the push that was being written: got %v, want ErrUnknown", err)
+		}
 	})
-	t.Cleanup(func() { close(blocked) })
-	c := dial(t, url, &client.Options{Timeout: time.Second})
-	ch := c.Channel("t", nil)
-	join(t, ch)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	failed := make(chan error, 1)
-	go func() {
-		large := object{"x": strings.Repeat("x", 16<<20)} // more than the kernel takes
-		_, err := ch.Push(ctx, "e", large)
-		failed <- err
-	}()
-	<-reading // some of it has arrived
-	if r, err := ch.Push(ctx, "e", nil); err != nil || string(r.Bytes) != `{"life":2}` {
-		t.Errorf("what waited for its turn: got %s, %v, want the answer of the next connection", r.Bytes, err)
-	}
-	if err := await(t, "the push that was being written", failed); !errors.Is(err, client.ErrUnknown) || !errors.Is(err, client.ErrLost) ||
-		!strings.Contains(err.Error(), "server did not read: timeout after 1s") {
-		t.Errorf("got %v, want ErrUnknown", err)
-	}
 }
 
 func TestErrorTexts(t *testing.T) {

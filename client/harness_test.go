@@ -16,6 +16,7 @@ import (
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/edge/rooms"
 	"github.com/aristochat/aristochat/embedded"
+	"github.com/aristochat/aristochat/internal/vacant"
 	"github.com/coder/websocket"
 )
 
@@ -153,7 +154,7 @@ func startStore(t testing.TB, ns *embedded.Server) *backbone.Store {
 
 func startEdge(t testing.TB, b edge.Backbone) *chatServer {
 	t.Helper()
-	s := &chatServer{t: t, b: b, addr: "127.0.0.1:0"}
+	s := &chatServer{t: t, b: b, addr: vacant.Address(t)}
 	s.start()
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -161,7 +162,7 @@ func startEdge(t testing.TB, b edge.Backbone) *chatServer {
 
 func (s *chatServer) url() string { return "http://" + s.addr + "/socket" }
 
-// start listens on the address of before, if there is one.
+// start listens on the server's address, the first time and again.
 func (s *chatServer) start() {
 	s.t.Helper()
 	srv, err := edge.New(s.b, &edge.Options{Connect: rooms.Connect, AuthToken: true, Logger: quiet()})
@@ -173,7 +174,6 @@ func (s *chatServer) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.addr = l.Addr().String()
 	s.edge = srv
 	s.http = &http.Server{Handler: srv, ReadHeaderTimeout: patience, ConnState: func(c net.Conn, state http.ConnState) {
 		if state == http.StateNew {

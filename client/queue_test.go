@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aristochat/aristochat/client"
@@ -161,14 +162,19 @@ func TestParamsAfterCallbacks(t *testing.T) {
 		}
 		p.read()
 	})
+	tell, told := states()
 	var seen atomic.Int32
-	ch := dial(t, url, &client.Options{ReconnectAfter: func(int) time.Duration { return 0 }}).
+	ch := dial(t, url, &client.Options{OnState: tell, ReconnectAfter: func(int) time.Duration { return 0 }}).
 		Channel("t", func() any { return object{"seen": seen.Load()} })
+	back := make(chan struct{})
 	ch.On("e", func(client.Message) {
-		time.Sleep(time.Millisecond) // the connection is back before all are done
+		<-back
 		seen.Add(1)
 	})
 	join(t, ch)
+	until(t, told, client.Reconnecting)
+	until(t, told, client.Connected)
+	close(back)
 	for _, want := range []string{`{"seen":0}`, `{"seen":20}`} {
 		if got := await(t, want, params); got != want {
 			t.Errorf("joined with %s, want %s", got, want)
@@ -178,7 +184,7 @@ func TestParamsAfterCallbacks(t *testing.T) {
 
 // Pushes made before the channel is joined wait, in order; too many are refused.
 func TestPushWaits(t *testing.T) {
-	proceed, sent := make(chan struct{}), make(chan string, 100)
+	asked, proceed, sent := make(chan bool, 1), make(chan struct{}), make(chan string, 100)
 	url := startPeer(t, func(p *peer) {
 		for {
 			f, ok := p.read()
@@ -186,6 +192,7 @@ func TestPushWaits(t *testing.T) {
 				return
 			}
 			if f.event == "phx_join" {
+				asked <- true
 				<-proceed
 			} else {
 				sent <- f.event
@@ -199,15 +206,7 @@ func TestPushWaits(t *testing.T) {
 	}
 	var pushes sync.WaitGroup
 	pushes.Go(func() { join(t, ch) })
-	// Until Join has begun a push fails; then it waits.
-	ctx, cancel := context.WithCancel(t.Context())
-	eventually(t, "Join has begun", func() bool {
-		gone, end := context.WithCancel(ctx)
-		end()
-		_, err := ch.Push(gone, "nobody waits", nil)
-		return errors.Is(err, context.Canceled)
-	})
-	cancel()
+	await(t, "the server gets the join, which no longer takes up space", asked)
 	order := make(chan string, 100)
 	n := 0
 	for ; ; n++ {
@@ -281,29 +280,39 @@ func TestPushLost(t *testing.T) {
 		!errors.Is(err, client.ErrLost) || !strings.Contains(err.Error(), "was not sent: timeout: not connected") {
 		t.Errorf("got %v, want a timeout of what was not sent, and why there is no connection", err)
 	}
-	time.AfterFunc(time.Millisecond, func() { close(proceed) })
-	if r := push(t, ch, "second", nil); string(r.Bytes) != `{"life":2}` {
-		t.Errorf("got %s, want the answer of the second connection", r.Bytes)
+	second := make(chan string, 1)
+	go func() {
+		r, err := ch.Push(t.Context(), "second", nil)
+		second <- fmt.Sprint(string(r.Bytes), err)
+	}()
+	eventually(t, "it waits", func() bool { return client.Waiting(ch) == 1 })
+	close(proceed)
+	if got, want := await(t, "an answer", second), `{"life":2}<nil>`; got != want {
+		t.Errorf("got %s, want the answer of the second connection", got)
 	}
 }
 
 // A reply that does not come in time.
 func TestPushTimeout(t *testing.T) {
-	url := startPeer(t, func(p *peer) { p.obey(func(frame) bool { return true }) })
-	ch := dial(t, url, &client.Options{Timeout: 50 * time.Millisecond}).Channel("t", nil)
-	join(t, ch)
-	_, err := ch.Push(t.Context(), "e", nil)
-	if !errors.Is(err, client.ErrUnknown) || !errors.Is(err, client.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want ErrUnknown, since there was a timeout", err)
-	}
-	if want := `client: e on "t": outcome unknown: timeout after 50ms`; err.Error() != want {
-		t.Errorf("got %q, want %q", err, want)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := ch.Push(ctx, "e", nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want Canceled", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		n := onPipes(t, peerHandler(t, func(p *peer) { p.obey(func(frame) bool { return true }) }))
+		c := n.dial(t, client.Options{Timeout: 50 * time.Millisecond})
+		defer c.Close()
+		ch := c.Channel("t", nil)
+		join(t, ch)
+		_, err := ch.Push(t.Context(), "e", nil)
+		if !errors.Is(err, client.ErrUnknown) || !errors.Is(err, client.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want ErrUnknown, since there was a timeout", err)
+		}
+		if want := `client: e on "t": outcome unknown: timeout after 50ms`; err.Error() != want {
+			t.Errorf("got %q, want %q", err, want)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := ch.Push(ctx, "e", nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want Canceled", err)
+		}
+	})
 }
 
 // Frames of an older join are not for the newer.
@@ -374,16 +383,18 @@ func TestCloseFromCallback(t *testing.T) {
 
 // Close does not wait for a server that does not answer.
 func TestCloseSilent(t *testing.T) {
-	quit := make(chan struct{})
-	url := startPeer(t, func(*peer) { <-quit })
-	t.Cleanup(func() { close(quit) }) // before the server's own
-	c := dial(t, url, nil)
-	start := time.Now()
-	c.Close()
-	if took := time.Since(start); took > 4*time.Second { // the websocket's own patience is 5 s
-		t.Errorf("Close took %v", took)
-	}
-	noGoroutines(t)
+	synctest.Test(t, func(t *testing.T) {
+		quit := make(chan struct{})
+		n := onPipes(t, peerHandler(t, func(*peer) { <-quit }))
+		defer close(quit)
+		c := n.dial(t, client.Options{})
+		start := time.Now()
+		c.Close()
+		if took := time.Since(start); took > time.Second { // the websocket's own patience is 5 s
+			t.Errorf("Close took %v", took)
+		}
+		<-c.Done()
+	})
 }
 
 // What came before the server ended the channel is told before that it did.
@@ -394,18 +405,22 @@ func TestEndsInOrder(t *testing.T) {
 				p.event(f, "e", `{}`)
 			}
 			p.event(f, "phx_close", `{}`)
+			p.send(`[null,null,"other","after that",{}]`)
 			return true
 		})
 	})
-	ch := dial(t, url, nil).Channel("t", nil)
+	c := dial(t, url, nil)
+	ch, other := c.Channel("t", nil), c.Channel("other", nil)
 	heard := 0
-	closed := make(chan int, 1)
+	closed, ended := make(chan int, 1), make(chan struct{})
 	ch.On("e", func(client.Message) {
-		time.Sleep(100 * time.Microsecond) // so that some wait
+		<-ended // so that all wait
 		heard++
 	})
 	ch.OnClose(func(error) { closed <- heard })
+	other.On("after that", func(client.Message) { close(ended) })
 	join(t, ch)
+	join(t, other)
 	if err := ch.Send(t.Context(), "end", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -479,7 +494,7 @@ func TestCloseWhileReconnecting(t *testing.T) {
 func noGoroutines(t *testing.T) {
 	t.Helper()
 	var stacks string
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		buf := make([]byte, 1<<20)
 		stacks = string(buf[:runtime.Stack(buf, true)])
 		if !strings.Contains(stacks, "aristochat/client.(") {

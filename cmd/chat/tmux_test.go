@@ -1,13 +1,15 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 type terminal struct {
 	t      *testing.T
 	socket string
+	pid    string // a file with the program's
 }
 
 // inTerminal starts the program in a window of a given size.
@@ -29,11 +32,11 @@ func inTerminal(t *testing.T, width, height int, env []string, args ...string) *
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "tmux.conf")
 	// Nobody is attached to the window, so it has no focus to lose.
-	if err := os.WriteFile(conf, []byte("set -g default-terminal tmux-256color\nset -g escape-time 0\nset -g focus-events off\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte("set -g default-shell /bin/sh\nset -g default-terminal tmux-256color\nset -g escape-time 0\nset -g focus-events off\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := &terminal{t, filepath.Join(dir, "s")}
-	words := []string{"env"}
+	w := &terminal{t, filepath.Join(dir, "s"), filepath.Join(dir, "pid")}
+	words := []string{"sh", "-c", `'echo $$ >"$0"; exec env "$@"'`, w.pid}
 	for _, s := range append(append(env, "LC_ALL=C.UTF-8", chatBinary(t)), args...) {
 		words = append(words, "'"+s+"'")
 	}
@@ -101,7 +104,13 @@ func TestTerminal(t *testing.T) {
 	bob.shows("bob (you)", "ann")
 
 	ann.types("hello bob, 日本語 👍")
-	bob.shows("ann is typing…")
+	bob.await("ann to be typing", func(screen string) bool {
+		if strings.Contains(screen, "ann is typing…") {
+			return true
+		}
+		ann.press("Space", "BSpace") // nobody is taken to type for long
+		return false
+	})
 	ann.press("Enter")
 	bob.shows("ann │ hello bob, 日本語 👍")
 	ann.shows("ann ┃ hello bob, 日本語 👍")
@@ -206,7 +215,7 @@ func TestTerminalScrollsBack(t *testing.T) {
 	ann := inTerminal(t, 80, 24, nil, "--server", s.Addr, "--username", "ann")
 	ann.shows("message 180")
 	ann.await("what the wheel fetches", func(screen string) bool {
-		if !strings.Contains(screen, "message 40 ") {
+		if oldest(screen) > 40 {
 			ann.press("-l", "\x1b[<64;10;10M") // SGR: the wheel goes up at column 10, row 10
 			return false
 		}
@@ -223,6 +232,17 @@ func TestTerminalScrollsBack(t *testing.T) {
 	})
 	ann.press("End")
 	ann.shows("message 180")
+}
+
+// oldest is the number of the first message on a screen. A screen without one is
+// as good as new.
+func oldest(screen string) int {
+	m := regexp.MustCompile(`message (\d+)`).FindStringSubmatch(screen)
+	if m == nil {
+		return math.MaxInt
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
 }
 
 // TestTerminalOfAnAncestor: with a server that knows chat_msg only, what it
@@ -252,11 +272,16 @@ func TestTerminalIsLeftClean(t *testing.T) {
 	ann.shows("● connected")
 	ann.types("never sent")
 	ann.shows("› never sent")
-	pid := strings.TrimSpace(ann.tmux("display-message", "-p", "#{pane_pid}"))
-	ctx, cancel := context.WithTimeout(t.Context(), testserver.Patience)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "pkill", "-TERM", "-P", pid).CombinedOutput(); err != nil {
-		t.Fatalf("pkill: %v: %s", err, out)
+	text, err := os.ReadFile(ann.pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
 	}
 	ann.shows("chat: not sent: never sent", "code=0")
 }

@@ -19,6 +19,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
+
+	"github.com/aristochat/aristochat/internal/vacant"
 )
 
 // The server wants a certificate and a key of its clients, and offers one that
@@ -80,7 +82,7 @@ func TestNATSCredentials(t *testing.T) {
 // what /readyz says.
 func TestNATSRefusesLater(t *testing.T) {
 	t.Parallel()
-	at := freeAddress(t)
+	at := vacant.Address(t)
 	p := start(t, "--listen", "127.0.0.1:0", "--nats", "nats://me:wrong@"+at)
 	p.await("connection refused")
 	host, port, err := net.SplitHostPort(at)
@@ -108,7 +110,7 @@ func TestNATSRefusesLater(t *testing.T) {
 func awaitBody(t *testing.T, url, pattern string) {
 	t.Helper()
 	var body string
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if _, body = get(t, url); regexp.MustCompile(pattern).MatchString(body) {
 			return
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/aristochat/aristochat/internal/vacant"
 )
 
 func TestBadSecrets(t *testing.T) {
@@ -106,7 +108,7 @@ func longPolled(t *testing.T, p *process, method, token, body string) (a polled)
 func TestLongPollingCluster(t *testing.T) {
 	t.Parallel()
 	const secret = "--secret=what both of them know"
-	a := start(t, "--listen", "127.0.0.1:0", "--nats-listen", freeAddress(t), secret)
+	a := start(t, "--listen", "127.0.0.1:0", "--nats-listen", vacant.Address(t), secret)
 	natsURL := "nats://" + a.await(`NATS +in this process and on (\S+),`)[1]
 	b := start(t, "--listen", "127.0.0.1:0", "--nats", natsURL, secret)
 	c := start(t, "--listen", "127.0.0.1:0", "--nats", natsURL)
@@ -149,7 +151,7 @@ func TestLongPollingOff(t *testing.T) {
 func TestLongPollingOwnerKilled(t *testing.T) {
 	t.Parallel()
 	const secret = "--secret=what both of them know"
-	other := start(t, "--listen", "127.0.0.1:0", "--nats-listen", freeAddress(t), secret)
+	other := start(t, "--listen", "127.0.0.1:0", "--nats-listen", vacant.Address(t), secret)
 	owner := start(t, "--listen", "127.0.0.1:0", "--nats", "nats://"+other.await(`NATS +in this process and on (\S+),`)[1], secret)
 	for _, p := range []*process{owner, other} {
 		awaitStatus(t, "http://"+p.host()+"/readyz", 200)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/aristochat/aristochat/internal/vacant"
 )
 
 // A watcher is a tool that runs within the test, and its output.
@@ -41,14 +43,19 @@ func watch(t *testing.T, args ...string) *watcher {
 		}
 		out.Close()
 	})
-	t.Cleanup(func() { cancel(); wg.Wait() })
+	t.Cleanup(func() {
+		cancel()
+		for range w.lines { // of which nobody may have asked for so many
+		}
+		wg.Wait()
+	})
 	return w
 }
 
 // expect waits until there is a line with all the words, in their order.
 func (w *watcher) expect(words ...string) string {
 	w.t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for i := 0; ; i++ {
 		if i == len(w.seen) {
 			select {
@@ -74,7 +81,7 @@ func (w *watcher) expect(words ...string) string {
 }
 
 func TestTail(t *testing.T) {
-	a := start(t, "--listen", "127.0.0.1:0", "--nats-listen", freeAddress(t))
+	a := start(t, "--listen", "127.0.0.1:0", "--nats-listen", vacant.Address(t))
 	url := "nats://" + a.await(`NATS +in this process and on (\S+),`)[1]
 	b := start(t, "--listen", "127.0.0.1:0", "--nats", url)
 	for _, p := range []*process{a, b} {
@@ -108,7 +115,7 @@ func TestTail(t *testing.T) {
 	for _, w := range []*watcher{lobby, all} {
 		w.expect("rooms:lobby", "bob", "joined", "online_at")
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(bobs.lines) < 2 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); len(bobs.lines) < 2 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		send(t, bob, `["1","9","rooms:lobby","chat_msg",{"body":"hello\u001b[2J"}]`)
 		expect(t, bob, `"hello`)
 	}

@@ -8,12 +8,15 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/coder/websocket"
 	"google.golang.org/protobuf/proto"
 
 	collectorv1 "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/aristochat/aristochat/embedded"
+
+	"github.com/aristochat/aristochat/internal/vacant"
 )
 
 // A collector takes spans as an OpenTelemetry collector does.
@@ -63,7 +66,9 @@ func TestTraces(t *testing.T) {
 	send(t, ann, `["1","1","rooms:a","phx_join",{}]`)
 	expect(t, ann, `"phx_reply",{"status":"ok"`)
 	send(t, ann, `["1","2","rooms:a","chat_msg",{"body":"hi"}]`)
-	expect(t, bob, `"body":"hi"`)
+	for _, c := range []*websocket.Conn{ann, bob} {
+		expect(t, c, `"body":"hi"`)
+	}
 	for _, p := range []*process{a, b} { // what is left is sent at the end
 		p.signal(syscall.SIGTERM)
 		p.wait()
@@ -90,7 +95,7 @@ func TestTraces(t *testing.T) {
 // A collector that is away is a line in the log, and nothing to the clients.
 func TestTracesLost(t *testing.T) {
 	t.Parallel()
-	p := start(t, "--listen", "127.0.0.1:0", "--history=off", "--otlp-endpoint", "http://"+freeAddress(t), "--trace-ratio", "1")
+	p := start(t, "--listen", "127.0.0.1:0", "--history=off", "--otlp-endpoint", "http://"+vacant.Address(t), "--trace-ratio", "1")
 	c := dial(t, p.host())
 	send(t, c, `["1","1","rooms:a","phx_join",{}]`)
 	expect(t, c, `"phx_reply",{"status":"ok"`)

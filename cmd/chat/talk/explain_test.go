@@ -17,6 +17,7 @@ import (
 	"github.com/aristochat/aristochat/cmd/chat/talk"
 	"github.com/aristochat/aristochat/cmd/chat/testserver"
 	"github.com/aristochat/aristochat/edge"
+	"github.com/aristochat/aristochat/internal/vacant"
 )
 
 // TestExplain connects to servers that are none, and reads what a user would.
@@ -46,8 +47,8 @@ func TestExplain(t *testing.T) {
 		cause      talk.Cause
 		want       string
 	}{
-		{"nobody there", "ws://" + closedPort(t) + "/socket", talk.Unreachable, "nothing listens at HERE (connection refused)"},
-		{"no such host", "ws://chat.invalid/socket", talk.Unreachable, "chat.invalid"},
+		{"nobody there", "ws://" + vacant.Address(t) + "/socket", talk.Unreachable, "nothing listens at HERE (connection refused)"},
+		{"no such host", "ws://chat..invalid/socket", talk.Unreachable, "chat..invalid"}, // known without DNS, which may be away
 		{"refused", "ws://" + refusing.Addr + "/socket", talk.Denied, "HERE refuses you (403): the token or the user name is not accepted"},
 		{"unauthorized", status(401, "token expired"), talk.Denied, "HERE refuses you (401): the token or the user name is not accepted (it says: token expired)"},
 		{"another path", "ws://" + refusing.Addr + "/elsewhere", talk.Unreachable, "HERE has no chat at this path (404)"},

@@ -2,7 +2,6 @@ package talk_test
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -329,16 +328,6 @@ func TestCloseWhileLost(t *testing.T) {
 	ann.Say("main", "1", "never")
 	saw(ann, "the loss", func(e talk.Link) bool { return !e.Up })
 	// Close, as a cleanup, returns.
-}
-
-// closedPort is an address where nothing listens.
-func closedPort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // TestLateRetry: after so long that the server has forgotten the message's id,

@@ -18,11 +18,12 @@ import (
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/edge/rooms"
 	"github.com/aristochat/aristochat/embedded"
+	"github.com/aristochat/aristochat/internal/vacant"
 )
 
 // Patience bounds what should happen at once. It is generous: the machine may
 // be busy, and a test that passes never waits for it.
-const Patience = 30 * time.Second
+const Patience = 90 * time.Second
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -50,7 +51,7 @@ type Server struct {
 // Start starts a server for the time of a test.
 func Start(t testing.TB, o *Options) *Server {
 	t.Helper()
-	s := &Server{Addr: "127.0.0.1:0", t: t}
+	s := &Server{Addr: vacant.Address(t), t: t}
 	if o != nil {
 		s.opts = *o
 	}
@@ -95,12 +96,10 @@ func (s *Server) Start() {
 		s.t.Fatal(err)
 	}
 	rooms.Serve(srv, &rooms.Options{NoHistory: s.opts.NoHistory})
-	var l net.Listener
-	Await(s.t, "the address is free", func() bool {
-		l, err = net.Listen("tcp", s.Addr)
-		return err == nil
-	})
-	s.Addr = l.Addr().String()
+	l, err := net.Listen("tcp", s.Addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	s.edge = srv
 	s.http = &http.Server{Handler: srv, ReadHeaderTimeout: Patience}
 	go func(hs *http.Server) { _ = hs.Serve(l) }(s.http)

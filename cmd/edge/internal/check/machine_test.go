@@ -3,7 +3,6 @@ package check
 import (
 	"errors"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/aristochat/aristochat/edge/backbone"
 	"github.com/aristochat/aristochat/embedded"
+	"github.com/aristochat/aristochat/internal/vacant"
 )
 
 // want compares a finding with "level: words" or "level!: words".
@@ -218,12 +218,7 @@ func TestVersion(t *testing.T) {
 
 // The address of a listener that is gone can be had again.
 func TestListenLeavesNothing(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := vacant.Address(t)
 	for range 2 {
 		want(t, listen(t.Context(), "listen", address), "ok: can be listened on")
 	}

@@ -213,28 +213,39 @@ func TestOnce(t *testing.T) {
 // A terminal gets a frame, and is given back at the end.
 func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	var out bytes.Buffer
-	shown := make(chan struct{}, 100)
-	source := func() Snapshot {
-		shown <- struct{}{}
-		return Snapshot{At: now, Edges: cluster()}
-	}
+	out := terminal{shown: make(chan struct{}), want: "edge-5c9-2xkpq"}
+	source := func() Snapshot { return Snapshot{At: now, Edges: cluster()} }
 	done := make(chan error, 1)
 	go func() {
 		done <- Run(ctx, source, "here", tea.WithInput(nil), tea.WithOutput(&out), tea.WithWindowSize(100, 20), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
 	}()
-	for range 2 { // the second begins when the first is on the screen
-		<-shown
+	select {
+	case <-out.shown:
+	case err := <-done:
+		t.Fatalf("it ends with %v and has shown %q", err, out.b.String())
 	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	s := out.String()
+	s := out.b.String()
 	if on, off := strings.Index(s, ansi.SetModeAltScreenSaveCursor), strings.LastIndex(s, ansi.ResetModeAltScreenSaveCursor); on < 0 || off < on {
 		t.Errorf("the alternate screen is entered at %d and left at %d", on, off)
 	}
-	if !strings.Contains(s, "edge-5c9-2xkpq") {
-		t.Errorf("no edge is shown: %q", s)
+}
+
+// A terminal keeps what a program has written, and tells when it shows what is wanted.
+type terminal struct {
+	b     bytes.Buffer
+	want  string
+	shown chan struct{}
+}
+
+func (t *terminal) Write(p []byte) (int, error) {
+	n, err := t.b.Write(p)
+	if t.want != "" && bytes.Contains(t.b.Bytes(), []byte(t.want)) {
+		t.want = ""
+		close(t.shown)
 	}
+	return n, err
 }
