@@ -19,6 +19,10 @@ import (
 	"github.com/aristochat/aristochat/embedded"
 )
 
+// patience bounds what should happen soon. It is generous: the machine may be
+// busy, and a test that passes never waits for it.
+const patience = 30 * time.Second
+
 // startServer starts NATS, with JetStream if dir is not empty.
 func startServer(t testing.TB, dir string) *embedded.Server {
 	t.Helper()
@@ -81,7 +85,7 @@ func (e *ear) count() int {
 // wait returns what was delivered once it is n events.
 func (e *ear) wait(t testing.TB, n int) []edge.Delivery {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(patience)
 	for {
 		switch got := e.count(); {
 		case got == n:
@@ -121,7 +125,7 @@ func said(s string) edge.Event {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); {
+	for end := time.Now().Add(patience); !ok(); {
 		if time.Now().After(end) {
 			t.Fatalf("not yet: %s", what)
 		}
