@@ -287,19 +287,31 @@ func TestCutLinks(t *testing.T) {
 	for i := range ears {
 		ears[i] = listen(t, bob, fmt.Sprintf("rooms:%d", i), true)
 	}
+	var count atomic.Int64
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		until := func(ok func() bool) {
+			for !ok() && t.Context().Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		saying := func(n int64) { // waits until so many more have been said
+			end := min(count.Load()+n, rooms*messages)
+			until(func() bool { return count.Load() >= end })
+		}
 		for range 5 {
 			door.shut()
-			time.Sleep(30 * time.Millisecond)
+			saying(20)
 			door.open()
-			time.Sleep(100 * time.Millisecond)
+			until(bob.Connected)
+			saying(100)
 		}
 	}()
 	for i := range messages {
 		for room := range rooms {
 			say(t, ann, fmt.Sprintf("rooms:%d", room), fmt.Sprint(i+1))
+			count.Add(1)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
