@@ -58,9 +58,9 @@ func options(cfg *Config) (*edge.Options, error) {
 	switch cmp.Or(cfg.Profile, "default") {
 	case "default", "cluster", "shutdown":
 	case "short":
-		slower := time.Duration(max(1, cfg.Slower))
-		o.IdleTimeout = slower * 1500 * time.Millisecond
-		o.LongPoll.Window = slower * time.Second
+		slower := max(1, cfg.Slower)
+		o.IdleTimeout = time.Duration(1500*slower) * time.Millisecond
+		o.LongPoll.Window = time.Duration(slower) * time.Second
 	case "limit":
 		o.MaxMessage = 4096
 		o.Compress = true
