@@ -82,10 +82,12 @@ func (e *ear) count() int {
 	return len(e.got)
 }
 
-// wait returns what was delivered once it is n events.
+// wait returns what was delivered once it is n events. It is patient as long as
+// more come.
 func (e *ear) wait(t testing.TB, n int) []edge.Delivery {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
 	for {
 		switch got := e.count(); {
 		case got == n:
@@ -95,7 +97,8 @@ func (e *ear) wait(t testing.TB, n int) []edge.Delivery {
 		}
 		select {
 		case <-e.more:
-		case <-timeout:
+			timeout.Reset(patience)
+		case <-timeout.C:
 			t.Fatalf("delivered %d events, want %d", e.count(), n)
 		}
 	}
