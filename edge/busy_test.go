@@ -181,7 +181,7 @@ func TestDrainOfTheGone(t *testing.T) {
 // once, whatever its transport.
 func TestDrainTwice(t *testing.T) {
 	for range 5 {
-		e := single(t, longPoll(), probes)
+		e := single(t, longPoll(func(o *edge.Options) { o.AwaitAnswers(patience) }), probes)
 		const sockets, sessions = 20, 20
 		var reading sync.WaitGroup
 		for range sockets {

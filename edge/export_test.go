@@ -2,6 +2,9 @@ package edge
 
 import "time"
 
+// AwaitAnswers gives clients so long to answer a close frame.
+func (o *Options) AwaitAnswers(d time.Duration) { o.closeTimeout = d }
+
 // Polling returns the name of the GET that waits for what comes next to a session
 // of this edge, 0 if none does, and how many messages wait for a GET.
 func (srv *Server) Polling(token string) (get uint64, queued int) {
