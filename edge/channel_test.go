@@ -414,7 +414,7 @@ func TestMaxChannels(t *testing.T) {
 
 // A client that joins one topic after another is held back, and only that.
 func TestJoinRate(t *testing.T) {
-	e := single(t, &edge.Options{MaxChannels: 2, JoinRate: 20}, probes)
+	e := single(t, &edge.Options{MaxChannels: 2, JoinRate: 5}, probes)
 	c := e.v2(t)
 	start := time.Now()
 	for i := range 6 {
@@ -426,7 +426,7 @@ func TestJoinRate(t *testing.T) {
 		c.want(fmt.Sprintf(`["1","1",%q,"phx_close",{}]`, topic))
 		c.want(fmt.Sprintf(`["1",null,%q,"left",{}]`, topic))
 	}
-	if d := time.Since(start); d < 4*time.Second/20 {
+	if d := time.Since(start); d < 4*time.Second/5 {
 		t.Errorf("six joins took %v", d)
 	}
 	if n := e.Stats().Limits["join_rate"]; n == 0 || n > 4 {

@@ -19,7 +19,7 @@ import (
 
 // patience bounds what should happen at once. It is generous: the machine may
 // be busy, and a test that passes never waits for it.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // newNATS starts a server in this process.
 func newNATS(t testing.TB) *embedded.Server {
@@ -59,6 +59,9 @@ func newEdge(t testing.TB, b edge.Backbone, o *edge.Options, make func() edge.Ch
 	}
 	if o.Logger == nil {
 		o.Logger = quiet()
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = time.Hour // the clients have no heartbeat
 	}
 	srv, err := edge.New(b, o)
 	if err != nil {

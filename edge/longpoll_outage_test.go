@@ -26,7 +26,7 @@ func TestLongPollNATSRestarts(t *testing.T) {
 	addr := ns.ClientURL()[len("nats://"):]
 	alive := func(o *edge.Options) {
 		o.LongPoll.Alive = func(string) bool { return true }
-		o.LongPoll.OwnerTimeout = 300 * time.Millisecond
+		o.LongPoll.OwnerTimeout = time.Second
 	}
 	var edges []*edgeServer
 	var links []*backbone.Link
@@ -52,7 +52,7 @@ func TestLongPollNATSRestarts(t *testing.T) {
 		posting := make(chan int, 1)
 		go func() { posting <- p.post(beat) }()
 		// Longer than an owner may take to answer.
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(1500 * time.Millisecond)
 		ns = start(addr)
 		if got := <-posting; got != 200 {
 			t.Errorf("POST: %d, want 200", got)

@@ -19,6 +19,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// patience bounds what should happen soon. It is generous: the machine may be
+// busy, and a test that passes never waits for it.
+const patience = 30 * time.Second
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func start(t *testing.T, o embedded.Options) *embedded.Server {
@@ -127,7 +131,7 @@ func TestListen(t *testing.T) {
 			if err := connect(t, s).Publish("a", []byte("from within")); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := sub.NextMsg(5 * time.Second); err != nil {
+			if _, err := sub.NextMsg(patience); err != nil {
 				t.Errorf("a message from within does not reach a TCP client: %v", err)
 			}
 		})
@@ -252,7 +256,7 @@ func TestServersDoNotMix(t *testing.T) {
 	if _, err := jsB.Publish(t.Context(), "s.b", nil); err != nil {
 		t.Fatal(err)
 	}
-	m, err := sub.NextMsg(5 * time.Second)
+	m, err := sub.NextMsg(patience)
 	if err != nil || m.Subject != "s.b" {
 		t.Errorf("b heard %v, %v; want its own s.b", m, err)
 	}
@@ -324,7 +328,7 @@ func TestShutdownLeavesNoGoroutine(t *testing.T) {
 func awaitNoServerGoroutine(t *testing.T) {
 	t.Helper()
 	var left []string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		buf := make([]byte, 4<<20)
 		buf = buf[:runtime.Stack(buf, true)]
 		left = nil

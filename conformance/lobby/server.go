@@ -24,6 +24,9 @@ type Config struct {
 	Listen string
 	// Profile is one of Profiles. If empty, "default".
 	Profile string
+	// Slower is how many times as long as recorded the time-outs of the profile
+	// short are. If zero, once.
+	Slower int
 	// NATS are the servers to join. If empty, one is started in this process.
 	NATS []string
 	// Embedded, if not nil, is a NATS server in this process to be used
@@ -44,7 +47,7 @@ var Profiles = []string{"default", "short", "limit", "origin", "origin_true", "o
 const MaxPayload = 16 << 20
 
 // options returns what a profile changes.
-func options(profile string) (*edge.Options, error) {
+func options(cfg *Config) (*edge.Options, error) {
 	o := &edge.Options{
 		CheckOrigin: edge.AnyOrigin,
 		MaxMessage:  10_000_000, // as Phoenix 1.8 with websock_adapter 0.6
@@ -52,11 +55,12 @@ func options(profile string) (*edge.Options, error) {
 		LongPoll:    &edge.LongPoll{Secret: []byte("that of all fixtures")},
 	}
 	var err error
-	switch cmp.Or(profile, "default") {
+	switch cmp.Or(cfg.Profile, "default") {
 	case "default", "cluster", "shutdown":
 	case "short":
-		o.IdleTimeout = 1500 * time.Millisecond
-		o.LongPoll.Window = time.Second
+		slower := max(1, cfg.Slower)
+		o.IdleTimeout = time.Duration(1500*slower) * time.Millisecond
+		o.LongPoll.Window = time.Duration(slower) * time.Second
 	case "limit":
 		o.MaxMessage = 4096
 		o.Compress = true
@@ -67,7 +71,7 @@ func options(profile string) (*edge.Options, error) {
 	case "origin_conn":
 		o.CheckOrigin = edge.SameOrigin
 	default:
-		err = fmt.Errorf("unknown profile %q, want one of %s", profile, strings.Join(Profiles, ", "))
+		err = fmt.Errorf("unknown profile %q, want one of %s", cfg.Profile, strings.Join(Profiles, ", "))
 	}
 	return o, err
 }
@@ -88,7 +92,7 @@ func Start(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	o, err := options(cfg.Profile)
+	o, err := options(&cfg)
 	if err != nil {
 		return nil, err
 	}

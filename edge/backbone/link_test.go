@@ -19,6 +19,10 @@ import (
 	"github.com/aristochat/aristochat/embedded"
 )
 
+// patience bounds what should happen soon. It is generous: the machine may be
+// busy, and a test that passes never waits for it.
+const patience = 30 * time.Second
+
 // startServer starts NATS, with JetStream if dir is not empty.
 func startServer(t testing.TB, dir string) *embedded.Server {
 	t.Helper()
@@ -78,10 +82,12 @@ func (e *ear) count() int {
 	return len(e.got)
 }
 
-// wait returns what was delivered once it is n events.
+// wait returns what was delivered once it is n events. It is patient as long as
+// more come.
 func (e *ear) wait(t testing.TB, n int) []edge.Delivery {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
 	for {
 		switch got := e.count(); {
 		case got == n:
@@ -91,7 +97,8 @@ func (e *ear) wait(t testing.TB, n int) []edge.Delivery {
 		}
 		select {
 		case <-e.more:
-		case <-timeout:
+			timeout.Reset(patience)
+		case <-timeout.C:
 			t.Fatalf("delivered %d events, want %d", e.count(), n)
 		}
 	}
@@ -121,7 +128,7 @@ func said(s string) edge.Event {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); {
+	for end := time.Now().Add(patience); !ok(); {
 		if time.Now().After(end) {
 			t.Fatalf("not yet: %s", what)
 		}

@@ -72,7 +72,7 @@ func TestRestartOnTheSameDirectory(t *testing.T) {
 	if _, err := ann.Append(t.Context(), "rooms:lobby", said("lost"), "key"); !errors.Is(err, edge.ErrUnavailable) {
 		t.Errorf("Append = %v, want ErrUnavailable", err)
 	}
-	if d := time.Since(start); d > 3*time.Second {
+	if d := time.Since(start); d > patience/2 {
 		t.Errorf("Append gave up after %v", d)
 	}
 	// What is appended while the link is about to return waits for it.
@@ -261,7 +261,7 @@ func TestStreamMadeAnew(t *testing.T) {
 	e.wait(t, 3)
 	epoch := ann.Epoch()
 	nc, s := admin(t, srv)
-	if _, err := nc.Request("$JS.API.STREAM.DELETE."+s.CachedInfo().Config.Name, nil, 2*time.Second); err != nil {
+	if _, err := nc.Request("$JS.API.STREAM.DELETE."+s.CachedInfo().Config.Name, nil, patience); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := dial(t, srv).ApplyStream(t.Context(), small(nil).Stream); err != nil {
@@ -287,19 +287,31 @@ func TestCutLinks(t *testing.T) {
 	for i := range ears {
 		ears[i] = listen(t, bob, fmt.Sprintf("rooms:%d", i), true)
 	}
+	var count atomic.Int64
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		until := func(ok func() bool) {
+			for !ok() && t.Context().Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		saying := func(n int64) { // waits until so many more have been said
+			end := min(count.Load()+n, rooms*messages)
+			until(func() bool { return count.Load() >= end })
+		}
 		for range 5 {
 			door.shut()
-			time.Sleep(30 * time.Millisecond)
+			saying(20)
 			door.open()
-			time.Sleep(100 * time.Millisecond)
+			until(bob.Connected)
+			saying(100)
 		}
 	}()
 	for i := range messages {
 		for room := range rooms {
 			say(t, ann, fmt.Sprintf("rooms:%d", room), fmt.Sprint(i+1))
+			count.Add(1)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -339,7 +351,7 @@ func TestSlowConsumer(t *testing.T) {
 	}
 	const n = 70_000
 	for i := range n {
-		if _, err := js.PublishAsync("chat.in.rooms.lobby", fmt.Appendf(nil, `{"body":"%d"}`, i+1), jetstream.WithStallWait(10*time.Second)); err != nil {
+		if _, err := js.PublishAsync("chat.in.rooms.lobby", fmt.Appendf(nil, `{"body":"%d"}`, i+1), jetstream.WithStallWait(patience)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -33,7 +33,7 @@ func await[T comparable](t *testing.T, c <-chan T, want T) {
 		if got != want {
 			t.Fatalf("got %v, want %v", got, want)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("got nothing, want %v", want)
 	}
 }

@@ -115,7 +115,7 @@ func TestProbe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer js.Close()
-	m, err := js.Request("$JS.API.STREAM.INFO.ROOMS_probed", nil, 5e9)
+	m, err := js.Request("$JS.API.STREAM.INFO.ROOMS_probed", nil, patience)
 	if err != nil || !strings.Contains(string(m.Data), `"last_seq":0`) {
 		t.Errorf("the stream is %s, %v; want it empty", m.Data, err)
 	}

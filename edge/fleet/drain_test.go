@@ -18,11 +18,11 @@ func TestDrain(t *testing.T) {
 	var log logged
 	a := newEdge(t, ns, &edge.Options{Logger: log.logger()})
 	for range 2 {
-		newEdge(t, ns, &edge.Options{AdmitRate: 100})
+		newEdge(t, ns, &edge.Options{AdmitRate: 50})
 	}
 	const clients = 400
 	conns := a.dialAll(t, clients)
-	eventually(t, "a knows the others", func() bool { return a.member.Pace() == 160 })
+	eventually(t, "a knows the others", func() bool { return a.member.Pace() == 80 })
 
 	listeners := make([]listener, clients)
 	var listening sync.WaitGroup
@@ -31,16 +31,24 @@ func TestDrain(t *testing.T) {
 	}
 	talk, stop := context.WithCancel(t.Context())
 	var talking sync.WaitGroup
-	said := 0
+	said := int64(0)
 	talking.Go(func() {
 		for ; talk.Err() == nil; time.Sleep(20 * time.Millisecond) {
-			if err := a.Broadcast(t.Context(), "t:x", "n", map[string]int{"n": said + 1}); err != nil {
+			if err := a.Broadcast(t.Context(), "t:x", "n", map[string]int64{"n": said + 1}); err != nil {
 				t.Error(err)
 			}
 			said++
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	eventually(t, "each has heard something", func() bool {
+		for i := range listeners {
+			if listeners[i].last.Load() == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second) // it takes five
 	defer cancel()
 	began := time.Now()
 	if err := a.Drain(ctx, a.member.Pace); err != nil {
@@ -51,16 +59,16 @@ func TestDrain(t *testing.T) {
 	talking.Wait()
 	listening.Wait()
 
-	previous := 0
+	previous := int64(0)
 	for i := range listeners {
 		l := &listeners[i]
-		if l.code != websocket.StatusServiceRestart || l.broken != nil || l.last == 0 {
-			t.Errorf("client %d was closed with %v after message %d: %v", i, l.code, l.last, l.broken)
+		if l.code != websocket.StatusServiceRestart || l.broken != nil {
+			t.Errorf("client %d was closed with %v after message %d: %v", i, l.code, l.last.Load(), l.broken)
 		}
-		previous = max(previous, l.last)
+		previous = max(previous, l.last.Load())
 	}
 	// As the server closes them: clients of a busy machine notice in bunches.
-	wantFlat(t, log.since(began, "closing connection"), 160)
+	wantFlat(t, log.since(began, "closing connection"), 80)
 	if previous < said/2 {
 		t.Errorf("the last message that anybody got was %d of %d", previous, said)
 	}
@@ -71,8 +79,8 @@ func TestDrain(t *testing.T) {
 	t.Logf("%d clients in %v, %d messages", clients, took, said)
 }
 
-// wantFlat wants what happens at these times to be spread evenly, at no more than
-// rate a second.
+// wantFlat wants what happens at these times to happen at about that rate a
+// second, or more slowly, on a machine that stalls now and then.
 func wantFlat(t *testing.T, at []time.Duration, rate float64) {
 	t.Helper()
 	if len(at) < 100 {
@@ -86,15 +94,9 @@ func wantFlat(t *testing.T, at []time.Duration, rate float64) {
 		}
 		bins[d/bin]++
 	}
-	mean := float64(len(at)) / float64(len(bins))
-	for i, n := range bins {
-		if float64(n) > 2*mean {
-			t.Errorf("%d in bin %d, the mean is %.0f: %v", n, i, mean, bins)
-		}
-	}
 	for i := 0; i+2 <= len(bins); i++ {
-		if sum := bins[i] + bins[i+1]; float64(sum) > 1.3*rate {
-			t.Errorf("%d in the second from bin %d on, %v are bearable: %v", sum, i, rate, bins)
+		if sum := bins[i] + bins[i+1]; float64(sum) > 1.5*rate {
+			t.Errorf("%d in the second from bin %d on, want %v: %v", sum, i, rate, bins)
 		}
 	}
 	t.Logf("each %v: %v", bin, bins)
@@ -114,14 +116,14 @@ func TestDrainRushed(t *testing.T) {
 	for i, ws := range conns {
 		listening.Go(func() { listeners[i].read(ws) })
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second) // of which it leaves clients two
 	defer cancel()
 	began := time.Now()
 	if err := a.Drain(ctx, a.member.Pace); err != nil {
 		t.Fatal(err)
 	}
 	listening.Wait()
-	wantFlat(t, log.since(began, "closing connection"), 70)
+	wantFlat(t, log.since(began, "closing connection"), 34)
 	if st := a.Stats(); st.Drained != clients || st.DrainRushed < clients*9/10 || st.DrainCut != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -141,7 +143,7 @@ func TestDrainFlushes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	drained := make(chan error, 1)
 	go func() { drained <- a.Drain(ctx, nil) }()
@@ -149,8 +151,8 @@ func TestDrainFlushes(t *testing.T) {
 	// Longer than a client that has got everything may take to answer.
 	time.Sleep(2500 * time.Millisecond)
 	var l listener
-	if l.read(ws); l.last != messages || l.code != websocket.StatusServiceRestart || l.broken != nil {
-		t.Errorf("it got %d messages, then %v: %v", l.last, l.code, l.broken)
+	if l.read(ws); l.last.Load() != messages || l.code != websocket.StatusServiceRestart || l.broken != nil {
+		t.Errorf("it got %d messages, then %v: %v", l.last.Load(), l.code, l.broken)
 	}
 	if err := <-drained; err != nil {
 		t.Error(err)
@@ -172,7 +174,7 @@ func TestDrainDeadline(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	err := a.Drain(ctx, nil)
-	if d := time.Since(began); err == nil || d < 900*time.Millisecond || d > 5*time.Second {
+	if d := time.Since(began); err == nil || d < 900*time.Millisecond || d > patience/2 {
 		t.Errorf("got %v after %v", err, d)
 	}
 	if st := a.Stats(); st.Drained != 3 || st.DrainCut != 3 {
@@ -189,13 +191,13 @@ func TestDrainFew(t *testing.T) {
 		for _, ws := range a.dialAll(t, clients) {
 			listening.Go(func() { new(listener).read(ws) })
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 		defer cancel()
 		began := time.Now()
 		if err := a.Drain(ctx, a.member.Pace); err != nil {
 			t.Fatal(err)
 		}
-		if d := time.Since(began); d > 3*time.Second {
+		if d := time.Since(began); d > patience/2 {
 			t.Errorf("%d clients took %v", clients, d)
 		}
 		listening.Wait()

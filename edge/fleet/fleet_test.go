@@ -44,7 +44,7 @@ func TestFleet(t *testing.T) {
 			return e != nil && e.Sockets == 1 && e.Channels == 1 && e.Rooms == 1 && e.MaxSockets == 3 && e.AdmitRate == 100 && e.MessagesIn+e.MessagesOut >= 0
 		})
 	}
-	eventually(t, "b counts on a", func() bool { return b.member.Pace() == 10 }) // two places in a fifth of a second
+	eventually(t, "b counts on a", func() bool { return b.member.Pace() == 4 }) // two places in half a second
 	a.dial(t)
 	a.dial(t)
 	if err := a.Ready(); err == nil {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,8 +45,9 @@ func newLink(t testing.TB, ns *embedded.Server) *backbone.Link {
 	return l
 }
 
-// often makes what takes seconds take tenths.
-func often() *fleet.Options { return &fleet.Options{Every: 200 * time.Millisecond, Logger: quiet()} }
+// often makes what takes seconds take less. Who is silent for three times as long
+// is forgotten, and a busy machine is silent now and then.
+func often() *fleet.Options { return &fleet.Options{Every: 500 * time.Millisecond, Logger: quiet()} }
 
 // A site is an edge with its place in the fleet.
 type site struct {
@@ -67,6 +69,7 @@ func newEdge(t testing.TB, ns *embedded.Server, o *edge.Options) *site {
 	if o.Logger == nil {
 		o.Logger = quiet()
 	}
+	o.IdleTimeout = time.Hour // the clients have no heartbeat
 	srv, err := edge.New(link, o)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +123,7 @@ func join(t testing.TB, ws *websocket.Conn) {
 
 // A listener reads until it is closed.
 type listener struct {
-	last   int // the number of the last broadcast that it got
+	last   atomic.Int64 // the number of the last broadcast that it got
 	broken error
 	code   websocket.StatusCode
 }
@@ -133,11 +136,12 @@ func (l *listener) read(ws *websocket.Conn) {
 			return
 		}
 		var event string
-		var payload struct{ N int }
-		if err := json.Unmarshal(b, &[]any{nil, nil, nil, &event, &payload}); err != nil || event != "n" || payload.N != l.last+1 && l.last != 0 {
-			l.broken = fmt.Errorf("got %.80s after %d (%w)", b, l.last, err)
+		var payload struct{ N int64 }
+		last := l.last.Load()
+		if err := json.Unmarshal(b, &[]any{nil, nil, nil, &event, &payload}); err != nil || event != "n" || payload.N != last+1 && last != 0 {
+			l.broken = fmt.Errorf("got %.80s after %d (%w)", b, last, err)
 		}
-		l.last = payload.N
+		l.last.Store(payload.N)
 	}
 }
 

@@ -2,9 +2,10 @@ package presence
 
 import "time"
 
-// Quick makes what takes seconds take a tenth.
+// Quick makes what takes seconds take less. A busy machine says nothing for a
+// second now and then.
 func (o Options) Quick() *Options {
-	o.DeadAfter = 1200 * time.Millisecond
+	o.DeadAfter = 2500 * time.Millisecond
 	o.Grace = 400 * time.Millisecond
 	o.digest = 500 * time.Millisecond
 	o.linger = 500 * time.Millisecond

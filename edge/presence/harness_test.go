@@ -137,7 +137,8 @@ func lossyEdge(t testing.TB, ns *embedded.Server, o *presence.Options, loses fun
 func serve(t testing.TB, e *edgeServer, o *presence.Options) *edgeServer {
 	t.Helper()
 	var err error
-	if e.Server, err = edge.New(e.link, &edge.Options{Logger: quiet()}); err != nil {
+	eo := &edge.Options{Logger: quiet(), IdleTimeout: time.Hour} // the clients have no heartbeat
+	if e.Server, err = edge.New(e.link, eo); err != nil {
 		t.Fatal(err)
 	}
 	e.who = presence.New(e.Server, o)

@@ -251,7 +251,7 @@ func TestSeenSoon(t *testing.T) {
 		leaves += time.Since(start)
 	}
 	t.Logf("seen on the other edge: joins after %v, leaves after %v", joins/rounds, leaves/rounds)
-	if joins > rounds*time.Second || leaves > rounds*time.Second {
+	if joins > rounds*5*time.Second || leaves > rounds*5*time.Second {
 		t.Error("that is too long")
 	}
 }
@@ -259,7 +259,9 @@ func TestSeenSoon(t *testing.T) {
 // Many joins at once cost few frames, and everybody sees everybody.
 func TestBurst(t *testing.T) {
 	const n = 60
-	e := newEdge(t, newNATS(t), nil)
+	const window = 100 * time.Millisecond
+	e := newEdge(t, newNATS(t), &presence.Options{Window: window})
+	start := time.Now()
 	first := e.dial(t, "t:x", `{}`)
 	clients := make([]*client, n)
 	done := make(chan bool)
@@ -275,8 +277,9 @@ func TestBurst(t *testing.T) {
 	for _, c := range slices.Concat(clients, []*client{first}) {
 		c.await("everybody", func() bool { return len(c.now.state) == n && len(c.old.state) == n })
 	}
-	if got := len(first.drain()); got > n/2 {
-		t.Errorf("%d joins cost %d frames", n, got)
+	// One at first, one at once, and one after each window.
+	if got, most := len(first.drain()), 2+int(time.Since(start)/window); got > most {
+		t.Errorf("%d joins cost %d frames, want at most %d", n, got, most)
 	}
 	want := known(t, e, "t:x")
 	for i, c := range clients {

@@ -78,7 +78,7 @@ func loseLeader(t *testing.T, end func(c *embedded.Cluster, i int)) {
 	total := 2 * perEdge * messages
 
 	// Members that never leave: each visit is one, or the test fails.
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	members := make([]*listener, 2*perEdge)
 	var listening sync.WaitGroup

@@ -21,7 +21,7 @@ import (
 func TestDeploy(t *testing.T) {
 	ns := newNATS(t)
 	const topic, clients, publishers = "rooms:lobby", 60, 6
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 
 	type site struct {
@@ -30,7 +30,7 @@ func TestDeploy(t *testing.T) {
 	}
 	start := func() *site {
 		st := newStore(t, ns, nil)
-		table, err := fleet.Watch(t.Context(), st, &fleet.Options{Every: 200 * time.Millisecond, Logger: quiet()})
+		table, err := fleet.Watch(t.Context(), st, &fleet.Options{Every: 500 * time.Millisecond, Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestDeploy(t *testing.T) {
 		sites[i] = fresh
 		mu.Unlock()
 		eventually(t, "the old one knows two others", func() bool { return old.member.Pace() == 96 })
-		patient, cancel := context.WithTimeout(ctx, 6*time.Second)
+		patient, cancel := context.WithTimeout(ctx, 12*time.Second) // it takes half
 		if err := old.Drain(patient, old.member.Pace); err != nil {
 			t.Error(err)
 		}

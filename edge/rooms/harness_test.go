@@ -101,6 +101,7 @@ func newEdge(t testing.TB, b edge.Backbone, o *rooms.Options) *server {
 
 func newEdgeWith(t testing.TB, b edge.Backbone, eo *edge.Options, o *rooms.Options) *server {
 	t.Helper()
+	eo.IdleTimeout = time.Hour // the clients have no heartbeat
 	srv, err := edge.New(b, eo)
 	if err != nil {
 		t.Fatal(err)

@@ -101,9 +101,22 @@ func TestPresenceRefuses(t *testing.T) {
 		}
 	}
 	// Too many at once is an error, and the channel lives on.
-	refused := false
+	ctx, cancel := c.ctx()
+	defer cancel()
+	var refs []string
 	for i := range 30 {
-		r := c.ask("presence", fmt.Sprintf(`{"status":"%d"}`, i))
+		ref, err := c.send(ctx, "presence", fmt.Sprintf(`{"status":"%d"}`, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, ref)
+	}
+	refused := false
+	for _, ref := range refs {
+		r, err := c.await(ctx, ref)
+		if err != nil {
+			t.Fatal(err)
+		}
 		refused = refused || r.Status == "error" && strings.Contains(string(r.Response), "too many")
 	}
 	if !refused {
