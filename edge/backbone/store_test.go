@@ -192,12 +192,10 @@ func TestOneOrderOnAllEdges(t *testing.T) {
 	if !slices.Equal(bodies(stored), bodies(want)) {
 		t.Error("the stream's order is another one")
 	}
-	var nudges uint64 // of edges whose machine was too busy to show them the live copy of theirs in time
-	for _, st := range stores {
-		nudges += st.StoreStats().Nudges
-	}
+	// Filled says nothing here: the look after the opening may find what a busy
+	// machine has not shown yet.
 	for i, st := range stores {
-		if s := st.StoreStats(); s.Gaps != 0 || s.Suspicions != 0 || s.Filled != 0 && nudges == 0 {
+		if s := st.StoreStats(); s.Gaps != 0 || s.Suspicions != 0 {
 			t.Errorf("edge %d had to repair without a reason: %+v", i, s)
 		}
 	}
