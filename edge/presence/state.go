@@ -29,7 +29,8 @@ type state struct {
 type part struct {
 	version uint64
 	entries map[ref]*held
-	retired bool // see retire
+	retired bool             // see retire
+	moved   map[ref]struct{} // entries whose place was taken by ones elsewhere
 }
 
 // A held entry is in a part and in the list of its key.
@@ -139,7 +140,9 @@ func (s *state) drop(e edgeID) change {
 
 // retire marks an edge as one that drains, or has said goodbye: a key
 // that joins elsewhere takes the place of one of its entries there, in the same
-// change, so that who moves never appears to leave.
+// change, so that who moves never appears to leave. The entry does not come back:
+// its edge may not have heard of the move yet, and answer somebody with all that
+// it has.
 func (s *state) retire(e edgeID) {
 	if p := s.parts[e]; p != nil && !p.retired {
 		p.retired = true
@@ -149,12 +152,16 @@ func (s *state) retire(e edgeID) {
 
 // insert adds an entry, unless it is there.
 func (s *state) insert(p *part, e entry, c *change) {
-	if p.entries[e.ref] != nil {
+	if _, moved := p.moved[e.ref]; moved || p.entries[e.ref] != nil {
 		return
 	}
 	if s.retired > 0 && !p.retired && e.prev == (ref{}) {
 		for h := s.byKey[e.key]; h != nil; h = h.next {
 			if h.part.retired {
+				if h.part.moved == nil {
+					h.part.moved = make(map[ref]struct{})
+				}
+				h.part.moved[h.ref] = struct{}{}
 				s.remove(h.part, h.ref, c)
 				break
 			}

@@ -137,6 +137,24 @@ func TestRetire(t *testing.T) {
 	}
 }
 
+// What an edge on its way out answers, before it has heard who has moved, brings
+// nobody back.
+func TestMovedStaysMoved(t *testing.T) {
+	all := []entry{en("ann", "a1", 1), en("ann", "a2", 2), en("bob", "b1", 1)}
+	for _, version := range []uint64{10, 11} {
+		var s state
+		s.merge(edgeA, &diff{version: 10, joins: all})
+		s.retire(edgeA)
+		s.merge(edgeB, &diff{version: 5, joins: []entry{en("ann", "a3", 3)}})
+		if c := s.replace(edgeA, version, append(slices.Clone(all), en("cid", "c1", 1))); c.String() != "+c1 -" {
+			t.Errorf("the answer of version %d changed %s", version, c)
+		}
+		if got := s.String(); got != "ann[a2 a3] bob[b1] cid[c1]" {
+			t.Errorf("got %s after the answer of version %d", got, version)
+		}
+	}
+}
+
 func TestPending(t *testing.T) {
 	a, b, c := en("k", "a", 1), en("k", "b", 2), en("k", "c", 3)
 	var p pending
