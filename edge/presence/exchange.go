@@ -90,17 +90,10 @@ func (r *room) answer(answer func([]byte) error) {
 	if version == 0 { // newer than what it was when the room was open before
 		version = r.t.tick()
 	}
-	parts := chunks(entries)
-	if len(parts) > 1 {
-		head := packet{kind: kindHead, edge: r.t.self, entries: uint64(len(entries))}
-		if answer(head.encode()) != nil {
-			return // no link; who asks, asks again
-		}
-	}
-	for i, part := range parts {
-		p := packet{kind: kindFull, edge: r.t.self, more: i < len(parts)-1, diff: diff{version: version, joins: part}}
+	for _, part := range chunks(entries) {
+		p := packet{kind: kindFull, edge: r.t.self, total: uint64(len(entries)), diff: diff{version: version, joins: part}}
 		if answer(p.encode()) != nil {
-			return
+			return // no link; who asks, asks again
 		}
 	}
 }
@@ -113,7 +106,7 @@ type question struct {
 	done  func()     // called once it is known what can be known; then nil
 	quiet *time.Timer
 	last  *time.Timer
-	parts map[edgeID]*diff // of edges that have not said all
+	parts map[edgeID]diff // of edges that have not said all
 	stop  func()
 }
 
@@ -131,7 +124,7 @@ func (r *room) askAgain() {
 }
 
 func (r *room) pose(word, topic string, done func()) {
-	q := &question{room: r, done: done, parts: make(map[edgeID]*diff)}
+	q := &question{room: r, done: done, parts: make(map[edgeID]diff)}
 	want := packet{kind: kindWant, edge: r.t.self, text: r.topic}
 	q.mu.Lock()
 	stop, err := r.t.net.Ask(word, topic, want.encode(), q.hear)
@@ -146,13 +139,23 @@ func (r *room) pose(word, topic string, done func()) {
 	q.mu.Unlock()
 }
 
-// end hears no more answers.
+// end hears no more answers. Edges of whose answer something was lost are asked
+// again.
 func (q *question) end() {
 	q.mu.Lock()
 	q.quiet.Stop()
 	q.last.Stop()
 	q.mu.Unlock()
 	q.stop()
+	q.mu.Lock()
+	parts := q.parts
+	q.parts = nil
+	q.mu.Unlock()
+	q.room.mu.Lock()
+	for e, d := range parts {
+		q.room.repairLocked(e, d.version, gapSpread)
+	}
+	q.room.mu.Unlock()
 	q.finish()
 }
 
@@ -177,25 +180,16 @@ func (q *question) hear(data []byte, ok bool) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch p.kind {
-	case kindHead:
-		q.parts[p.edge] = &diff{}
-	case kindFull:
-		d := q.parts[p.edge]
-		if d == nil {
-			d = &p.diff
-		} else {
-			d.version = p.diff.version
-			d.joins = append(d.joins, p.diff.joins...)
-		}
-		if p.more {
-			q.parts[p.edge] = d
-			break
-		}
-		delete(q.parts, p.edge)
-		q.room.full(p.edge, d)
-	default:
+	if p.kind != kindFull || q.parts == nil {
 		return
+	}
+	d := p.diff
+	d.joins = append(q.parts[p.edge].joins, d.joins...)
+	if uint64(len(d.joins)) < p.total {
+		q.parts[p.edge] = d
+	} else {
+		delete(q.parts, p.edge)
+		q.room.full(p.edge, &d)
 	}
 	if len(q.parts) == 0 {
 		q.quiet.Reset(nextAnswer)

@@ -77,12 +77,12 @@ func (d *door) shut() {
 	d.conns = nil
 }
 
-// A lossy link loses some of what presence hears, if loses says so, and counts
-// the bytes that presence says.
+// A lossy link loses some of what presence hears, or of the answers alone, if
+// loses or losesAnswer says so, and counts the bytes that presence says.
 type lossy struct {
 	*backbone.Link
-	loses func() bool
-	said  atomic.Int64
+	loses, losesAnswer func() bool
+	said               atomic.Int64
 }
 
 func (l *lossy) lost() bool { return l.loses != nil && l.loses() }
@@ -102,7 +102,7 @@ func (l *lossy) Listen(word, topic string, hear func([]byte, func([]byte) error)
 
 func (l *lossy) Ask(word, topic string, data []byte, hear func([]byte, bool)) (func(), error) {
 	return l.Link.Ask(word, topic, data, func(data []byte, ok bool) {
-		if !l.lost() {
+		if !l.lost() && (l.losesAnswer == nil || !l.losesAnswer()) {
 			hear(data, ok)
 		}
 	})

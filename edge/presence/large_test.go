@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aristochat/aristochat/edge/presence"
@@ -120,4 +122,29 @@ func TestManyPackets(t *testing.T) {
 	wantSame(t, []*edgeServer{a, b}, []*client{c, late}, "t:x")
 	c2 := b.dial(t, "t:x", `{}`)
 	c2.await("all", func() bool { return len(c2.now.state) == n+2 })
+}
+
+// Of a large answer some packet is lost, whichever: what came of it counts for
+// nothing, and the edge is asked again.
+func TestPacketOfAnAnswerIsLost(t *testing.T) {
+	const n = 5000 // three packets
+	for lost := range 3 {
+		t.Run(strconv.Itoa(lost), func(t *testing.T) {
+			t.Parallel()
+			ns := newNATS(t)
+			o := &presence.Options{MaxKeys: 1e6, Burst: 1e6, CountAbove: -1}
+			a, b := newEdge(t, ns, o), newEdge(t, ns, o)
+			c := a.dial(t, "t:x", `{"key":"first"}`)
+			a.trackMany(t, "t:x", n)
+			c.await("all", func() bool { return len(c.now.state) == n+1 })
+			var heard atomic.Int64
+			b.link.losesAnswer = func() bool { return heard.Add(1) == int64(lost+1) }
+			late := b.dial(t, "t:x", `{"key":"late"}`)
+			late.await("all and itself", func() bool { return len(late.now.state) == n+2 })
+			wantSame(t, []*edgeServer{a, b}, []*client{c, late}, "t:x")
+			if got := heard.Load(); got < 6 {
+				t.Errorf("%d packets came as answers, want three, twice", got)
+			}
+		})
+	}
 }

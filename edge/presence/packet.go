@@ -14,8 +14,7 @@ import (
 //	bye     -
 //	leaving -: what an edge that drains says in place of a beat
 //	diff    version, prev, joins, leaves (refs)
-//	full    version, more, entries: the answer to a question, in one packet or several
-//	head    entries that the packets to come have together
+//	full    version, total, entries: the answer to a question, in as many packets as it takes for the total
 //	digest  clock, index, more, pairs of a room's hash and version, 8 bytes each
 //	want    topic: what an edge asks of one other
 type kind byte
@@ -25,7 +24,6 @@ const (
 	kindBye
 	kindDiff
 	kindFull
-	kindHead
 	kindDigest
 	kindWant
 	kindLeaving
@@ -38,13 +36,13 @@ type packet struct {
 	kind kind
 	edge edgeID
 
-	text    string // beat: name; want: topic
-	diff    diff   // diff, full
-	more    bool   // full, digest: another packet follows
-	entries uint64 // head
-	index   uint64 // digest: packets of it before this one
-	clock   uint64 // digest
-	rooms   []roomVersion
+	text  string // beat: name; want: topic
+	diff  diff   // diff, full
+	total uint64 // full: entries in this packet and those that belong to it
+	more  bool   // digest: another packet follows
+	index uint64 // digest: packets of it before this one
+	clock uint64 // digest
+	rooms []roomVersion
 }
 
 // A diff leads from one version of an edge's part of a room to another.
@@ -80,10 +78,8 @@ func (p *packet) encode() []byte {
 		}
 	case kindFull:
 		b = binary.AppendUvarint(b, p.diff.version)
-		b = appendBool(b, p.more)
+		b = binary.AppendUvarint(b, p.total)
 		b = appendEntries(b, p.diff.joins)
-	case kindHead:
-		b = binary.AppendUvarint(b, p.entries)
 	case kindDigest:
 		b = binary.AppendUvarint(b, p.clock)
 		b = binary.AppendUvarint(b, p.index)
@@ -160,11 +156,8 @@ func decodePacket(data []byte) (*packet, error) {
 			r.read(p.diff.leaves[i][:])
 		}
 	case kindFull:
-		p.diff.version = r.uvarint()
-		p.more = r.bool()
+		p.diff.version, p.total = r.uvarint(), r.uvarint()
 		p.diff.joins = r.entries()
-	case kindHead:
-		p.entries = r.uvarint()
 	case kindDigest:
 		p.clock, p.index = r.uvarint(), r.uvarint()
 		p.more = r.bool()

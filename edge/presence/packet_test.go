@@ -17,9 +17,8 @@ var examplePackets = []packet{
 		joins:  []entry{{key: "ann", meta: `{"n":1}`, ref: refOf("r2"), prev: refOf("r1"), slot: 7}, {key: "", meta: "{}", ref: refOf("r3")}},
 		leaves: []ref{refOf("r1")},
 	}},
-	{kind: kindFull, edge: edgeB, more: true, diff: diff{version: 3, joins: []entry{{key: "Jü \"x\"", meta: `{"n":1}`, ref: refOf("r2"), slot: -7}}}},
+	{kind: kindFull, edge: edgeB, total: 50_000, diff: diff{version: 3, joins: []entry{{key: "Jü \"x\"", meta: `{"n":1}`, ref: refOf("r2"), slot: -7}}}},
 	{kind: kindFull, edge: edgeB, diff: diff{version: 3, joins: []entry{}}},
-	{kind: kindHead, edge: edgeB, entries: 50_000},
 	{kind: kindDigest, edge: edgeB, clock: 99, index: 1, more: true, rooms: []roomVersion{{1, 2}, {1 << 63, 3}}},
 	{kind: kindWant, edge: edgeB, text: "rooms:lobby"},
 }
@@ -60,7 +59,7 @@ func TestPacketMalformed(t *testing.T) {
 		"key too long":    join(entry{key: strings.Repeat("k", 257), meta: "{}"}),
 		"meta too long":   join(entry{key: "k", meta: `{"x":"` + strings.Repeat("x", 64<<10) + `"}`}),
 		"absurd count":    append(append([]byte{1, byte(kindFull)}, make([]byte, 17)...), 0, 0xff, 0xff, 0xff, 0xff, 0x0f),
-		"bool not a bool": append(append([]byte{1, byte(kindFull)}, make([]byte, 17)...), 7, 0),
+		"bool not a bool": append(append([]byte{1, byte(kindDigest)}, make([]byte, 18)...), 7, 0),
 	}
 	for name, data := range tests {
 		t.Run(name, func(t *testing.T) {
