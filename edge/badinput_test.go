@@ -109,7 +109,7 @@ func TestTopics(t *testing.T) {
 // Thousands of joins in one burst are answered in their order, and the flood is
 // nobody else's trouble.
 func TestJoinFlood(t *testing.T) {
-	e := single(t, &edge.Options{MaxChannels: 50}, probes)
+	e := single(t, &edge.Options{MaxChannels: 50, JoinRate: 1e6}, probes) // TestJoinRate is about the rate
 	c, other := e.v2(t), e.v2(t)
 	const n = 3000
 	go func() {
