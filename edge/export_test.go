@@ -5,6 +5,9 @@ import "time"
 // AwaitAnswers gives clients so long to answer a close frame.
 func (o *Options) AwaitAnswers(d time.Duration) { o.closeTimeout = d }
 
+// AwaitLastWord gives connections that are cut off so long to write.
+func (o *Options) AwaitLastWord(d time.Duration) { o.lastWord = d }
+
 // Polling returns the name of the GET that waits for what comes next to a session
 // of this edge, 0 if none does, and how many messages wait for a GET.
 func (srv *Server) Polling(token string) (get uint64, queued int) {
@@ -30,6 +33,16 @@ func (srv *Server) Requests() (n int) {
 	defer srv.longPoll.mu.Unlock()
 	for _, l := range srv.longPoll.loads {
 		n += l.requests
+	}
+	return n
+}
+
+// PostBytes returns how many bytes of POSTs sessions hold on this edge.
+func (srv *Server) PostBytes() (n int64) {
+	srv.longPoll.mu.Lock()
+	defer srv.longPoll.mu.Unlock()
+	for _, l := range srv.longPoll.loads {
+		n += l.bytes.Load()
 	}
 	return n
 }

@@ -99,6 +99,10 @@ type Options struct {
 
 	// closeTimeout bounds how long a client may take to answer a close frame.
 	closeTimeout time.Duration
+
+	// lastWord bounds how long connections that are cut off are given for what
+	// is being written to them, the close frame above all.
+	lastWord time.Duration
 	// handlerTimeout bounds how long handlers may go on after the connection
 	// has ended.
 	handlerTimeout time.Duration
@@ -133,6 +137,7 @@ func (o *Options) withDefaults() (d Options) {
 	d.AdmitWait = cmp.Or(d.AdmitWait, 2*time.Second)
 	d.Logger = cmp.Or(d.Logger, slog.Default())
 	d.closeTimeout = cmp.Or(d.closeTimeout, 2*time.Second)
+	d.lastWord = cmp.Or(d.lastWord, 250*time.Millisecond)
 	d.handlerTimeout = cmp.Or(d.handlerTimeout, 5*time.Second)
 	if d.LongPoll != nil {
 		d.LongPoll = d.LongPoll.withDefaults(&d)

@@ -180,12 +180,8 @@ func (srv *Server) gone() <-chan struct{} {
 	return gone
 }
 
-// lastWord bounds how long connections that are cut off are given for what is
-// being written to them, the close frame above all.
-const lastWord = 250 * time.Millisecond
-
 // cut ends all connections, each after f, as soon as what waits for them has
-// left, and within lastWord.
+// left, and within Options.lastWord.
 func (srv *Server) cut(f func(*conn)) {
 	all := srv.connections()
 	for _, c := range all {
@@ -194,7 +190,7 @@ func (srv *Server) cut(f func(*conn)) {
 		}
 		f(c)
 	}
-	end := time.Now().Add(lastWord)
+	end := time.Now().Add(srv.opts.lastWord)
 	for _, c := range all {
 		c.transport.wait(time.Until(end))
 		c.transport.hangUp()
