@@ -357,3 +357,16 @@ func TestResize(t *testing.T) {
 		}
 	}
 }
+
+// TestTroubleIsToldOnce: one that lasts does not fill the room, though
+// something that was typed meanwhile stands below it.
+func TestTroubleIsToldOnce(t *testing.T) {
+	w := open(t, 80, 24)
+	for range 3 {
+		w.tell(talk.Trouble{Room: "main", Text: "cannot enter yet"})
+		w.keys("hello", "<enter>")
+	}
+	if n := strings.Count(w.shown(), "cannot enter yet"); n != 1 {
+		t.Errorf("it is told %d times:\n%s", n, w.shown())
+	}
+}

@@ -36,16 +36,29 @@ func (m *Model) View() tea.View {
 		lines = append(lines, m.theme.accent.Render(m.fit(m.input.heldLine())))
 	}
 	if c := m.input.area.Cursor(); c != nil {
+		c.X = min(c.X+m.beyondEditor(), max(0, m.width-1))
 		c.Y += len(lines)
 		v.Cursor = c
 	}
-	lines = append(lines, strings.Split(m.input.area.View(), "\n")...)
+	for line := range strings.SplitSeq(m.input.area.View(), "\n") {
+		if m.measure.Width(line) > m.width {
+			line = strings.TrimRight(line, " ") // with which the editor pads as it measures
+		}
+		lines = append(lines, line)
+	}
 	lines = lines[:min(len(lines), m.height)]
 	for i, line := range lines { // in a window that is too narrow for anything
 		lines[i] = m.measure.Truncate(line, m.width)
 	}
 	v.SetContent(strings.Join(lines, "\n"))
 	return v
+}
+
+// beyondEditor is how many columns further right the cursor is than the editor
+// believes, which takes each terminal for one that joins clusters.
+func (m *Model) beyondEditor() int {
+	row := m.input.rowBeforeCursor()
+	return m.measure.Width(row) - text.Measure{Graphemes: true}.Width(row)
 }
 
 // layout shares the window out after something changed its size.
