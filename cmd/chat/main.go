@@ -69,6 +69,8 @@ func runPipe(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr i
 	switch {
 	case errors.Is(err, pipe.ErrRefused):
 		return command.Fail(exitRefused, err)
+	case errors.Is(err, pipe.ErrNoWayIn):
+		return command.Fail(exitUnreachable, err)
 	case errors.Is(err, pipe.ErrNotSent):
 		return command.Fail(exitNotSent, err)
 	}
