@@ -232,6 +232,25 @@ func TestRooms(t *testing.T) {
 	}
 }
 
+// TestUnreadOutOfSight: rooms for which the first line has no space are counted.
+func TestUnreadOutOfSight(t *testing.T) {
+	w := entered(t, 80, 24)
+	for _, name := range []string{"development", "operations", "marketing"} {
+		w.keys("/join "+name, "<enter>")
+	}
+	w.hides("1 main", "… +")
+	w.says("bob", "hello")
+	w.says("bob", "anybody?")
+	w.shows("[4 marketing]", "… +2")
+	w.keys("<alt+1>")
+	w.shows("[1 main]")
+	w.hides("… +")
+	w.keys("<alt+4>")
+	w.tell(tea.WindowSizeMsg{Width: 40, Height: 12})
+	w.says("bob", "hello")
+	w.shows("[4 marketing]", "… +1", "entering")
+}
+
 // TestBorrowedName: in a narrow window nothing but a colon divides a name from
 // the words.
 func TestBorrowedName(t *testing.T) {
