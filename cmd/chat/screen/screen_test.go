@@ -202,6 +202,12 @@ func TestReconnect(t *testing.T) {
 	w.shows("some messages are missing here: no longer kept")
 	w.tell(talk.Joined{Room: "main", Keeps: true, Again: true, Lost: "epoch changed", Restarted: true, Past: []room.Message{{Seq: 1, From: "bob", Body: "brave new world", At: noon}}})
 	w.shows("the server has lost its memory", "missed", "brave new world")
+
+	// All of it can be read.
+	w.shows(" the server has lost its memory: what stands above may ", " be all there is of it ")
+	w.hides("…")
+	w.tell(tea.WindowSizeMsg{Width: 30, Height: 20})
+	w.shows("the server has lost", "all there is of it")
 }
 
 func TestRooms(t *testing.T) {
