@@ -126,22 +126,22 @@ func run(t *testing.T, s *server, out io.Writer, in io.Reader) error {
 func TestOnceEnds(t *testing.T) {
 	for _, tt := range []struct {
 		about  string
-		server server
+		server *server
 		lines  int
 		is     error
 		want   string
 	}{
-		{"it answers", server{joins: true, says: true}, 1, nil, ""},
-		{"no answer to the join", server{}, 1, pipe.ErrNoWayIn, `the room "main" was not entered within 30s`},
-		{"no answer to the message", server{joins: true}, 1, pipe.ErrNotSent, "1 message was not acknowledged"},
-		{"gone", server{joins: true, once: true}, 1, pipe.ErrNotSent, "1 message was not acknowledged"},
-		{"gone, and there is more to say", server{joins: true, once: true}, 1000, pipe.ErrNotSent,
+		{"it answers", &server{joins: true, says: true}, 1, nil, ""},
+		{"no answer to the join", &server{}, 1, pipe.ErrNoWayIn, `the room "main" was not entered within 30s`},
+		{"no answer to the message", &server{joins: true}, 1, pipe.ErrNotSent, "1 message was not acknowledged"},
+		{"gone", &server{joins: true, once: true}, 1, pipe.ErrNotSent, "1 message was not acknowledged"},
+		{"gone, and there is more to say", &server{joins: true, once: true}, 1000, pipe.ErrNotSent,
 			"no acknowledgement within 30s: the rest of the input was not sent; 100 messages were not acknowledged"},
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				err := run(t, &tt.server, io.Discard, strings.NewReader(strings.Repeat("hello\n", tt.lines)))
+				err := run(t, tt.server, io.Discard, strings.NewReader(strings.Repeat("hello\n", tt.lines)))
 				if !errors.Is(err, tt.is) || err != nil && err.Error() != tt.want {
 					t.Errorf("ended with %v, want %q", err, tt.want)
 				}
