@@ -50,7 +50,8 @@ Exit codes
   0  ended by the user, or with --once
   1  something else failed
   2  a flag or environment variable is wrong, or a file that it names
-  3  the server cannot be reached, or is no chat server
+  3  the server cannot be reached, or is no chat server; with --once also if
+     the room is not entered in time
   4  the server refuses you, or the room
   5  a message was not acknowledged
 

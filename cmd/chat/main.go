@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -43,12 +44,34 @@ func run(ctx context.Context, args []string, stdin, stdout *os.File, stderr io.W
 		return err
 	}
 	if cfg.JSON || cfg.Once || !isTerminal(stdin) || !isTerminal(stdout) {
-		return runPipe(ctx, cfg, stdin, stdout, stderr)
+		return endsWith(ctx, func() error { return runPipe(ctx, cfg, stdin, stdout, stderr) })
 	}
 	return runScreen(ctx, cfg, stdout, stderr)
 }
 
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+// isTerminal reports one that can be painted on.
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" }
+
+// goodbye bounds how long the program goes on after a signal: whoever reads
+// what it prints may not.
+const goodbye = 5 * time.Second
+
+// endsWith runs f, but leaves it behind if it does not end soon after ctx.
+func endsWith(ctx context.Context, f func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- f() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(goodbye):
+		return errors.New("interrupted, and nobody reads what is printed")
+	}
+}
 
 // runPipe chats in lines.
 func runPipe(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -69,6 +92,8 @@ func runPipe(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr i
 	switch {
 	case errors.Is(err, pipe.ErrRefused):
 		return command.Fail(exitRefused, err)
+	case errors.Is(err, pipe.ErrNoWayIn):
+		return command.Fail(exitUnreachable, err)
 	case errors.Is(err, pipe.ErrNotSent):
 		return command.Fail(exitNotSent, err)
 	}

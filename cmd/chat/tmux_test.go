@@ -285,3 +285,15 @@ func TestTerminalIsLeftClean(t *testing.T) {
 	}
 	ann.shows("chat: not sent: never sent", "code=0")
 }
+
+// TestDumbTerminal: one that cannot be painted on gets lines.
+func TestDumbTerminal(t *testing.T) {
+	s := testserver.Start(t, nil)
+	ann := inTerminal(t, 80, 24, []string{"TERM=dumb"}, "--server", s.Addr, "--username", "ann")
+	ann.types("hello")
+	ann.press("Enter")
+	ann.shows(" ann: hello\n")
+	if screen := ann.screen(); strings.Contains(screen, "connected") {
+		t.Errorf("it is painted on:\n%s", screen)
+	}
+}

@@ -55,9 +55,15 @@ func (m *Model) happen(e talk.Event) tea.Cmd {
 	return nil
 }
 
-// endsWith reports that the last line of a room says the same already.
+// endsWith reports that the last line of a room says the same already. What is
+// on its way stands below it.
 func (t *tab) endsWith(body string) bool {
-	return t.Len() > 0 && t.At(t.Len()-1).Kind == room.Notice && t.At(t.Len()-1).Body == body
+	for i := t.Len() - 1; i >= 0; i-- {
+		if e := t.At(i); e.State == room.Arrived {
+			return e.Kind == room.Notice && e.Body == body
+		}
+	}
+	return false
 }
 
 func (m *Model) joined(e talk.Joined) {

@@ -221,6 +221,12 @@ func (in *input) beforeCursor() string {
 	return string(line[:min(in.area.Column(), len(line))])
 }
 
+// rowBeforeCursor is the same of the row, as the line is wrapped.
+func (in *input) rowBeforeCursor() string {
+	line := []rune(in.beforeCursor())
+	return string(line[min(in.area.LineInfo().StartColumn, len(line)):])
+}
+
 // replaceBefore replaces the old text before the cursor.
 func (in *input) replaceBefore(old, with string) {
 	for range utf8.RuneCountInString(old) {

@@ -15,6 +15,7 @@ const (
 	mostRows   = 400
 	mostBytes  = 64 << 10
 	failedRows = 5
+	gapRows    = 5
 )
 
 // mostBlocks bounds what is kept drawn.
@@ -87,7 +88,9 @@ func (m *Model) block(e *room.Entry) block {
 	case room.Notice:
 		b = m.notice(e)
 	case room.Gap:
-		b = block{m.rule(text.Name(e.Body), m.theme.alarm)}
+		for _, line := range m.wrap(text.Name(e.Body), m.mainWidth()-8, gapRows) { // as rule cuts off
+			b = append(b, m.rule(line, m.theme.alarm))
+		}
 	case room.Said:
 		b = m.message(e)
 	}

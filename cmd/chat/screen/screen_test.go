@@ -202,6 +202,12 @@ func TestReconnect(t *testing.T) {
 	w.shows("some messages are missing here: no longer kept")
 	w.tell(talk.Joined{Room: "main", Keeps: true, Again: true, Lost: "epoch changed", Restarted: true, Past: []room.Message{{Seq: 1, From: "bob", Body: "brave new world", At: noon}}})
 	w.shows("the server has lost its memory", "missed", "brave new world")
+
+	// All of it can be read.
+	w.shows(" the server has lost its memory: what stands above may ", " be all there is of it ")
+	w.hides("…")
+	w.tell(tea.WindowSizeMsg{Width: 30, Height: 20})
+	w.shows("the server has lost", "all there is of it")
 }
 
 func TestRooms(t *testing.T) {
@@ -230,6 +236,25 @@ func TestRooms(t *testing.T) {
 	if got := w.wire.last(); got != "join main" {
 		t.Errorf("asked %q", got)
 	}
+}
+
+// TestUnreadOutOfSight: rooms for which the first line has no space are counted.
+func TestUnreadOutOfSight(t *testing.T) {
+	w := entered(t, 80, 24)
+	for _, name := range []string{"development", "operations", "marketing"} {
+		w.keys("/join "+name, "<enter>")
+	}
+	w.hides("1 main", "… +")
+	w.says("bob", "hello")
+	w.says("bob", "anybody?")
+	w.shows("[4 marketing]", "… +2")
+	w.keys("<alt+1>")
+	w.shows("[1 main]")
+	w.hides("… +")
+	w.keys("<alt+4>")
+	w.tell(tea.WindowSizeMsg{Width: 40, Height: 12})
+	w.says("bob", "hello")
+	w.shows("[4 marketing]", "… +1", "entering")
 }
 
 // TestBorrowedName: in a narrow window nothing but a colon divides a name from
@@ -355,5 +380,18 @@ func TestResize(t *testing.T) {
 			fits(t, w, width, height)
 			w.keys("<pgdown>", "<pgdown>")
 		}
+	}
+}
+
+// TestTroubleIsToldOnce: one that lasts does not fill the room, though
+// something that was typed meanwhile stands below it.
+func TestTroubleIsToldOnce(t *testing.T) {
+	w := open(t, 80, 24)
+	for range 3 {
+		w.tell(talk.Trouble{Room: "main", Text: "cannot enter yet"})
+		w.keys("hello", "<enter>")
+	}
+	if n := strings.Count(w.shown(), "cannot enter yet"); n != 1 {
+		t.Errorf("it is told %d times:\n%s", n, w.shown())
 	}
 }

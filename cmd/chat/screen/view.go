@@ -36,16 +36,29 @@ func (m *Model) View() tea.View {
 		lines = append(lines, m.theme.accent.Render(m.fit(m.input.heldLine())))
 	}
 	if c := m.input.area.Cursor(); c != nil {
+		c.X = min(c.X+m.beyondEditor(), max(0, m.width-1))
 		c.Y += len(lines)
 		v.Cursor = c
 	}
-	lines = append(lines, strings.Split(m.input.area.View(), "\n")...)
+	for line := range strings.SplitSeq(m.input.area.View(), "\n") {
+		if m.measure.Width(line) > m.width {
+			line = strings.TrimRight(line, " ") // with which the editor pads as it measures
+		}
+		lines = append(lines, line)
+	}
 	lines = lines[:min(len(lines), m.height)]
 	for i, line := range lines { // in a window that is too narrow for anything
 		lines[i] = m.measure.Truncate(line, m.width)
 	}
 	v.SetContent(strings.Join(lines, "\n"))
 	return v
+}
+
+// beyondEditor is how many columns further right the cursor is than the editor
+// believes, which takes each terminal for one that joins clusters.
+func (m *Model) beyondEditor() int {
+	row := m.input.rowBeforeCursor()
+	return m.measure.Width(row) - text.Measure{Graphemes: true}.Width(row)
 }
 
 // layout shares the window out after something changed its size.
@@ -79,15 +92,19 @@ func (m *Model) fit(line string) string { return m.measure.PadRight(line, m.widt
 
 // title is that of the window: the room, and what is unread anywhere.
 func (m *Model) title() string {
-	unread := 0
-	for _, t := range m.tabs {
-		unread += t.unread
-	}
 	title := text.Name(m.tab().Name) + " – chat"
-	if unread > 0 {
+	if unread := m.unread(); unread > 0 {
 		title = fmt.Sprintf("(%d) %s", unread, title)
 	}
 	return title
+}
+
+// unread counts what is unread in all rooms.
+func (m *Model) unread() (n int) {
+	for _, t := range m.tabs {
+		n += t.unread
+	}
+	return n
 }
 
 // header has the rooms at the left and the connection at the right.
@@ -121,20 +138,37 @@ func (m *Model) connection() string {
 }
 
 // tabLine names the rooms, from the left until it is full; the one that is
-// shown is always among them.
+// shown is always among them. At the end it counts what is unread in the rest.
 func (m *Model) tabLine(width int) string {
 	if m.hasRooms() {
 		return m.theme.barActive.Render(m.measure.Truncate(" "+text.Name(m.tab().Name), width))
 	}
+	line, unread := m.tabsWithin(width)
+	if unread == 0 {
+		return line
+	}
+	// Making room for the number may hide more.
+	rest := m.measure.Width(fmt.Sprintf(" … +%d ", m.unread()))
+	if width < 2*rest {
+		return line
+	}
+	line, unread = m.tabsWithin(width - rest)
+	return line + m.theme.barUnread.Render(fmt.Sprintf(" … +%d ", unread))
+}
+
+// tabsWithin names those rooms for which there is space, and counts what is
+// unread in the others.
+func (m *Model) tabsWithin(width int) (names string, unread int) {
 	labels := make([]string, len(m.tabs))
 	used, first := 0, 0
-	for i := range m.tabs {
+	for i, t := range m.tabs {
 		labels[i] = " " + m.measure.Truncate(m.tabLabel(i), max(4, width-2)) + " "
 		used += m.measure.Width(labels[i])
 		for i <= m.active && used > width && first < i {
 			used -= m.measure.Width(labels[first])
 			first++
 		}
+		unread += t.unread
 	}
 	var line strings.Builder
 	for i := first; i < len(m.tabs); i++ {
@@ -142,8 +176,9 @@ func (m *Model) tabLine(width int) string {
 			break
 		}
 		line.WriteString(m.tabStyle(i).Render(labels[i]))
+		unread -= m.tabs[i].unread
 	}
-	return line.String()
+	return line.String(), unread
 }
 
 // tabLabel marks the room that is shown also where there are no colours.
