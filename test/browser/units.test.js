@@ -3,6 +3,7 @@ import assert from "node:assert/strict"
 import {test} from "node:test"
 import {Heights} from "../../edge/page/web/list.js"
 import {applyDiff, backoff, decode, encode, Presence, reconnectSteps} from "../../edge/page/web/phoenix.js"
+import {Outbox} from "../../edge/page/web/outbox.js"
 import {load, save} from "../../edge/page/web/store.js"
 import {bytes, day, display, hue, initials, parts, sayTyping, tooLong} from "../../edge/page/web/text.js"
 
@@ -72,6 +73,21 @@ test("store: where the browser keeps nothing, what was taken back is as if it ha
   assert.deepEqual(load("outbox:main", []), ["hi"])
   save("outbox:main", undefined)
   assert.deepEqual(load("outbox:main", []), [])
+})
+
+test("outbox: two tabs keep what they could not send beside each other", () => {
+  const room = {name: "tabs", me: "ann", ready: false, changed() {}}
+  const first = new Outbox(room), second = new Outbox(room)
+  const kept = () => new Outbox(room).entries.map(({body}) => body)
+  first.say("one")
+  second.say("two")
+  assert.deepEqual(kept(), ["one", "two"])
+  new Outbox({...room, me: "bob"}).say("bob's")
+  assert.deepEqual(kept(), ["one", "two"])
+  first.drop(first.entries[0])
+  assert.deepEqual(kept(), ["two"])
+  second.drop(second.entries[0])
+  assert.deepEqual(kept(), [])
 })
 
 test("rows: what is measured counts, the rest is guessed, and rows are found by height", () => {
