@@ -125,6 +125,10 @@ describe("the page", {concurrency: 2}, () => {
     await ann.page.getByRole("button", {name: "Leave third"}).click()
     await until("two rooms are left", async () => (await roomNames()).length === 2, roomNames)
     assert.deepEqual(await roomNames(), ["main", "café #/?"])
+
+    // Who has left every room sees none.
+    for (const room of ["café #/?", "main"]) await ann.page.getByRole("button", {name: `Leave ${room}`}).click()
+    await ann.lacks("#room h2, #people, #text")
   })
 
   story("a message whose answer is lost is sent again and appears once", async ({t, visit, member}) => {
