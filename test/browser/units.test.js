@@ -111,6 +111,8 @@ test("links are http and https, without the sentence around them", () => {
   const links = text => parts(text).filter(({href}) => href).map(({text}) => text)
   assert.deepEqual(links("see https://a.example/b, (http://c.example/d_(e)) and HTTPS://F.example!"),
     ["https://a.example/b", "http://c.example/d_(e)", "HTTPS://F.example"])
+  assert.deepEqual(links("“https://a.example/b”, ‘https://c.example.’ «https://d.example» `https://e.example`"),
+    ["https://a.example/b", "https://c.example", "https://d.example", "https://e.example"])
   assert.deepEqual(links("javascript:alert(1) data:text/html,x ftp://a.example //a.example https:// https://[ a@b.example"), [])
   assert.deepEqual(links("https://a.example/\u202Egnp.exe"), ["https://a.example/"])
   for (const text of ["", "https://a.example", "x https://a.example. y", "<b>\n\u2028"]) {
