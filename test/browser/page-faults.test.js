@@ -39,6 +39,7 @@ describe("the page, when the server lost something", {concurrency: 2}, () => {
     await ann.say("of the old store")
     await ann.sees("of the old store")
     await edge.stop("SIGKILL")
+    await ann.shows("#banner", "Try now") // what is said into a lost connection might have arrived
     await ann.say("said meanwhile")
     await ann.shows(".fate", "Will be sent when the connection is back.")
     await rm(edge.data, {recursive: true})

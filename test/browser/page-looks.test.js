@@ -45,8 +45,7 @@ for (const [device, options] of [["desktop", {viewport: {width: 1280, height: 80
     await elsewhere.say("rc2 is out")
     await elsewhere.say("tagging now")
     await ann.shows(device === "phone" ? "#show-rooms .badge" : ".unread .badge", "2")
-    await mira.channel.push("typing", {typing: true})
-    await ann.shows("#typing", "Mira Okafor is typing…")
+    await ann.seesTyping("Mira Okafor is typing…", () => mira.channel.push("typing", {typing: true}))
     await ann.lacks(".fate")
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({colorScheme})

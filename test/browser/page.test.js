@@ -21,8 +21,7 @@ describe("the page", {concurrency: 2}, () => {
     await Promise.all([ann.shows("#people", "2 here"), bob.shows("#people", "2 here")])
     await ann.say("hello bob")
     await bob.sees("hello bob")
-    await bob.page.locator("#text").pressSequentially("hi")
-    await ann.shows("#typing", "bob is typing…")
+    await ann.seesTyping("bob is typing…", () => bob.page.locator("#text").fill("hi"))
     await bob.page.keyboard.press("Shift+Enter")
     await bob.page.locator("#text").pressSequentially("ann")
     await bob.page.keyboard.press("Enter")
@@ -126,6 +125,10 @@ describe("the page", {concurrency: 2}, () => {
     await ann.page.getByRole("button", {name: "Leave third"}).click()
     await until("two rooms are left", async () => (await roomNames()).length === 2, roomNames)
     assert.deepEqual(await roomNames(), ["main", "café #/?"])
+
+    // Who has left every room sees none.
+    for (const room of ["café #/?", "main"]) await ann.page.getByRole("button", {name: `Leave ${room}`}).click()
+    await ann.lacks("#room h2, #people, #text")
   })
 
   story("a message whose answer is lost is sent again and appears once", async ({t, visit, member}) => {
@@ -206,6 +209,15 @@ describe("the page", {concurrency: 2}, () => {
     await page.locator("#name").fill("anna")
     await page.keyboard.press("Enter")
     await ann.sees("short")
+
+    // The longest name of a room, in one word, makes nothing wider or higher.
+    const height = () => page.locator("#text").evaluate(text => text.offsetHeight)
+    const line = await height()
+    await page.locator("#add").fill("w".repeat(249))
+    await page.keyboard.press("Enter")
+    await ann.shows(".top", "This is as far back as www")
+    assert.equal(await height(), line)
+    assert.equal(await page.locator("#log").evaluate(log => log.scrollWidth - log.clientWidth), 0)
   })
 
   story("a room that the server refuses says why; the others go on", async ({t, visit}) => {
@@ -221,7 +233,7 @@ describe("the page", {concurrency: 2}, () => {
     await ann.shows("#trouble", "The server refuses the room “room 99”: too many channels joined.")
     await ann.page.getByRole("button", {name: "Leave room 3", exact: true}).click()
     await until("room 99 is joined", async () => { // the server may take the join before it has done with the leave
-      await ann.page.locator("#trouble button").click({timeout: 500}).catch(() => {})
+      await ann.presses("#trouble button")
       return await ann.page.locator("#people h2").innerText() === "1 here"
     }, () => ann.page.locator("#trouble").innerText())
     await ann.say("in after all")
@@ -279,17 +291,30 @@ describe("the page", {concurrency: 2}, () => {
       answer = status
       gate.cut()
       await until(`it says ${text}`, async () => {
-        await ann.page.locator("#banner button").click({timeout: 500}).catch(() => {}) // or it tries in 5 s
+        await ann.presses("#banner button") // or it tries in 5 s
         return (await ann.page.locator("#banner").innerText()).includes(text)
       }, () => ann.page.locator("#banner").innerText())
     }
     await ann.shows("#countdown", /Next try in \d s\./)
     lost = false
-    await ann.page.getByRole("button", {name: "Try now"}).click({timeout: 500}).catch(() => {}) // or it has come back by itself
+    await ann.presses("#banner button") // or it has come back by itself
     await ann.lacks("#banner")
     assert.equal(await ann.page.locator("#text").inputValue(), "half a thought")
     await ann.page.locator("#text").press("Enter")
     await ann.sees("half a thought")
+  })
+
+  story("a tab without a draft leaves that of another tab alone", async ({t, visit}) => {
+    const edge = await startEdge(t, "--history", "memory")
+    const url = `http://127.0.0.1:${edge.port}/`
+    const ann = await visit(url, "ann")
+    const other = await ann.context.newPage()
+    await load(other, url)
+    await other.locator("#text").waitFor()
+    await ann.page.locator("#text").fill("half a thought")
+    await until("the draft is kept", () => other.evaluate(() => localStorage.getItem("aristochat:draft:main") !== null))
+    await load(other) // it is hidden, and shown
+    assert.equal(await other.locator("#text").inputValue(), "half a thought")
   })
 
   story("where nothing can be stored it works all the same", async ({t, visit}) => {

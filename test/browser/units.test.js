@@ -3,6 +3,7 @@ import assert from "node:assert/strict"
 import {test} from "node:test"
 import {Heights} from "../../edge/page/web/list.js"
 import {applyDiff, backoff, decode, encode, Presence, reconnectSteps} from "../../edge/page/web/phoenix.js"
+import {Outbox} from "../../edge/page/web/outbox.js"
 import {load, save} from "../../edge/page/web/store.js"
 import {bytes, day, display, hue, initials, parts, sayTyping, tooLong} from "../../edge/page/web/text.js"
 
@@ -74,6 +75,21 @@ test("store: where the browser keeps nothing, what was taken back is as if it ha
   assert.deepEqual(load("outbox:main", []), [])
 })
 
+test("outbox: two tabs keep what they could not send beside each other", () => {
+  const room = {name: "tabs", me: "ann", ready: false, changed() {}}
+  const first = new Outbox(room), second = new Outbox(room)
+  const kept = () => new Outbox(room).entries.map(({body}) => body)
+  first.say("one")
+  second.say("two")
+  assert.deepEqual(kept(), ["one", "two"])
+  new Outbox({...room, me: "bob"}).say("bob's")
+  assert.deepEqual(kept(), ["one", "two"])
+  first.drop(first.entries[0])
+  assert.deepEqual(kept(), ["two"])
+  second.drop(second.entries[0])
+  assert.deepEqual(kept(), [])
+})
+
 test("rows: what is measured counts, the rest is guessed, and rows are found by height", () => {
   const heights = new Heights()
   const keys = Array.from({length: 1000}, (_, i) => i)
@@ -95,6 +111,8 @@ test("links are http and https, without the sentence around them", () => {
   const links = text => parts(text).filter(({href}) => href).map(({text}) => text)
   assert.deepEqual(links("see https://a.example/b, (http://c.example/d_(e)) and HTTPS://F.example!"),
     ["https://a.example/b", "http://c.example/d_(e)", "HTTPS://F.example"])
+  assert.deepEqual(links("“https://a.example/b”, ‘https://c.example.’ «https://d.example» `https://e.example`"),
+    ["https://a.example/b", "https://c.example", "https://d.example", "https://e.example"])
   assert.deepEqual(links("javascript:alert(1) data:text/html,x ftp://a.example //a.example https:// https://[ a@b.example"), [])
   assert.deepEqual(links("https://a.example/\u202Egnp.exe"), ["https://a.example/"])
   for (const text of ["", "https://a.example", "x https://a.example. y", "<b>\n\u2028"]) {

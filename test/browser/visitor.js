@@ -3,6 +3,7 @@ import assert from "node:assert/strict"
 import {tmpdir} from "node:os"
 import {join} from "node:path"
 import {test} from "node:test"
+import {setTimeout as sleep} from "node:timers/promises"
 import WebSocket from "ws"
 import {Socket} from "../../edge/page/web/phoenix.js"
 import {browser, load, networkChanged, patience, until} from "./chromium.js"
@@ -101,6 +102,22 @@ class Visitor {
       async () => [await this.bodies(), await this.page.locator(".fate").allInnerTexts()])
   }
 
+  // presses clicks a button, if it is there. It may go by itself meanwhile.
+  async presses(selector) {
+    const button = this.page.locator(selector)
+    if (await button.isVisible()) await button.click({timeout: 5000}).catch(() => {})
+  }
+
+  // seesTyping waits until this is told; type is done again and again, for what is
+  // typed is told once, and forgotten after 6 s.
+  seesTyping(text, type) {
+    const line = this.page.locator("#typing")
+    return until(`${this.name} sees that ${text}`, async () => {
+      await type()
+      return await line.innerText() === text
+    }, () => line.innerText())
+  }
+
   // shows waits until a text is to be seen in one of these elements.
   async shows(selector, text) {
     const all = this.page.locator(selector), wanted = all.filter({hasText: text, visible: true})
@@ -145,7 +162,18 @@ async function member({closers}, port, name, room = "main") {
   return {
     heard, channel,
     leave() { socket.disconnect() },
-    say(body) { return channel.push("chat_msg", {body, client_id: `${name} ${n++} ${process.pid}`}, patience) },
+    // say says it again where the server cannot store it right now.
+    async say(body) {
+      const payload = {body, client_id: `${name} ${n++} ${process.pid}`}
+      for (;;) {
+        try {
+          return await channel.push("chat_msg", payload, patience)
+        } catch (err) {
+          if (!err.response?.retry_after_ms) throw err
+          await sleep(err.response.retry_after_ms)
+        }
+      }
+    },
     hears(count) { return until(`${name} hears ${count} messages`, () => heard.length >= count, () => heard.map(({body}) => body)) },
   }
 }

@@ -88,19 +88,36 @@ class Edge {
 // of its own, below those that the system gives to whoever asks for any: so a
 // server that is about to start, or to start again, still finds its port free.
 export async function freePort() {
-  for (let tries = 0; tries < 100; tries++) {
-    const port = ports + given++ % 100
-    if (await isFree(port)) return port
+  const first = await (ports ??= reserve())
+  for (let tries = 1; tries < 100; tries++) {
+    const port = first + 1 + given++ % 99
+    const server = await listen(port)
+    if (!server) continue
+    await new Promise(closed => server.close(closed))
+    return port
   }
-  throw new Error(`no port is free from ${ports} on`)
+  throw new Error(`no port is free from ${first} on`)
 }
 
-const ports = 20_000 + process.pid % 120 * 100
-let given = 0
+let ports, given = 0
 
-function isFree(port) {
+// reserve finds a hundred ports that no other test process has: whoever listens on
+// the first of them, as long as it lives.
+async function reserve() {
+  for (let tries = 0; tries < 120; tries++) {
+    const first = 20_000 + (process.pid + tries) % 120 * 100
+    const server = await listen(first)
+    if (!server) continue
+    server.unref()
+    return first
+  }
+  throw new Error("all ports for tests are taken")
+}
+
+// listen returns the server that listens on the port, or nothing if it is taken.
+function listen(port) {
   return new Promise(resolve => {
-    const server = createServer().on("error", () => resolve(false))
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)))
+    const server = createServer().on("error", () => resolve())
+    server.listen(port, "127.0.0.1", () => resolve(server))
   })
 }

@@ -251,12 +251,12 @@ function title() {
 
 function drawRooms() {
   const items = [...rooms.values()].map(({name, unread, state}) => {
-    const button = el("button", {type: "button", className: "room", onclick: () => enter(name, "push")}, el("bdi", {}, display(name)))
+    const button = el("button", {className: "room", onclick: () => enter(name, "push")}, el("bdi", {}, display(name)))
     if (name === open) button.ariaCurrent = "page"
     if (state === "refused" || state === "closed") button.append(el("span", {className: "refused", title: "not joined"}, "!"))
     if (unread) button.append(el("span", {className: "badge"}, unread > 999 ? "999+" : String(unread), el("span", {className: "unseen"}, " new messages")))
     return el("li", {className: unread ? "unread" : ""}, button,
-      el("button", {type: "button", className: "icon leave", ariaLabel: `Leave ${display(name)}`, title: "Leave", onclick: () => leave(name)}, "✕"))
+      el("button", {className: "icon leave", ariaLabel: `Leave ${display(name)}`, title: "Leave", onclick: () => leave(name)}, "✕"))
   })
   const old = $("#rooms ul"), fresh = el("ul", {}, ...items)
   if (old.innerHTML !== fresh.innerHTML) {

@@ -6,6 +6,7 @@ const maxBody = 16384 // bytes: DefaultMaxBody of edge/rooms; other servers say 
 
 export class Composer {
   #room
+  #kept // the draft as it was kept last: another tab may have another one
   #saving
 
   // say(text) and typing(bool) are called as the user writes.
@@ -40,7 +41,7 @@ export class Composer {
     this.#keep()
     this.#room = room
     this.problem.textContent = ""
-    this.#set(room === undefined ? "" : load(`draft:${room}`, ""))
+    this.#set(this.#kept = room === undefined ? "" : load(`draft:${room}`, ""))
   }
 
   // edit puts a text back, before what is there.
@@ -73,7 +74,10 @@ export class Composer {
 
   #keep() {
     clearTimeout(this.#saving)
-    if (this.#room !== undefined) save(`draft:${this.#room}`, this.text.value || undefined)
+    const {value} = this.text
+    if (value === this.#kept || this.#room === undefined) return
+    this.#kept = value
+    save(`draft:${this.#room}`, value || undefined)
   }
 
   // fit makes the field as high as its text, up to what CSS allows, where CSS

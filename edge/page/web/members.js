@@ -11,7 +11,7 @@ export class Members {
   constructor(panel) {
     this.list = panel.querySelector("ul")
     this.note = panel.querySelector("p")
-    this.more = el("button", {type: "button", className: "small", onclick: () => this.#fetch(this.#pages)}, "Show more")
+    this.more = el("button", {className: "small", onclick: () => this.#fetch(this.#pages)}, "Show more")
     panel.append(this.more)
   }
 

@@ -15,6 +15,7 @@ export class Outbox {
   // says that it may have arrived all the same.
   entries = []
 
+  #ids = new Set() // of all entries that were ever here; others are of other tabs
   #sending // the entry whose answer is awaited
   #timer
 
@@ -78,13 +79,17 @@ export class Outbox {
   #push(id, body) {
     const entry = {kind: "message", key: id, id, body, username: this.room.me, mine: true, at: Date.now(), status: "waiting", reason: ""}
     this.entries.push(entry)
+    this.#ids.add(id)
     return entry
   }
 
   #keep() {
-    const kept = this.entries.filter(({status}) => status !== "stored").map(({id, body, tried, where, status, reason, unsure}) =>
-      ({id, body, tried, where, unsure, reason: status === "failed" ? reason : "", me: this.room.me}))
-    save(`outbox:${this.room.name}`, kept.length ? kept : undefined)
+    const key = `outbox:${this.room.name}`
+    const kept = load(key, []).filter(({id}) => !this.#ids.has(id))
+    for (const {id, body, tried, where, status, reason, unsure} of this.entries) {
+      if (status !== "stored") kept.push({id, body, tried, where, unsure, reason: status === "failed" ? reason : "", me: this.room.me})
+    }
+    save(key, kept.length ? kept : undefined)
   }
 
   #fail(entry, reason, unsure = false) {

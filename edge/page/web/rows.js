@@ -72,7 +72,7 @@ export function rowsOf(room, actions) {
         item.reason ? `Not sent yet: ${item.reason}.` : room().ready ? "Sending…" : "Will be sent when the connection is back.")
     }
     if (item.status !== "failed") return undefined
-    const button = (text, act) => el("button", {type: "button", className: "small", onclick: () => act(item)}, text)
+    const button = (text, act) => el("button", {className: "small", onclick: () => act(item)}, text)
     return el("div", {className: "fate failed"},
       el("span", {}, item.unsure ? `It may not have been sent: ${item.reason}.` : `Not sent: ${item.reason}.`), " ",
       button("Try again", actions.retry), " ", button("Edit", actions.edit), " ", button("Discard", actions.discard))
@@ -82,7 +82,7 @@ export function rowsOf(room, actions) {
     const {older, name} = room()
     const li = el("li", {className: "row top"})
     if (older === "failed") {
-      li.append("Older messages could not be fetched. ", el("button", {type: "button", className: "small", onclick: actions.older}, "Try again"))
+      li.append("Older messages could not be fetched. ", el("button", {className: "small", onclick: actions.older}, "Try again"))
     } else if (older === "end") {
       li.append("This is as far back as ", el("bdi", {}, display(name)), " goes.")
     } else {

@@ -42,7 +42,7 @@ function trimmed(link) {
   for (;;) {
     const last = link.at(-1), open = {")": "(", "]": "[", "}": "{"}[last]
     const count = c => link.split(c).length
-    if (!/[.,;:!?'*_)\]}…]/.test(last) || open && count(open) >= count(last)) return link
+    if (!/[.,;:!?'*_)\]}…”’»`]/.test(last) || open && count(open) >= count(last)) return link
     link = link.slice(0, -1)
   }
 }
