@@ -92,7 +92,7 @@ func (p *Pipe) gap(why string) {
 	if p.opts.JSON {
 		p.write(marshal(line{Type: "gap", Room: p.opts.Room, Reason: why}))
 	}
-	p.warn("some messages are missing here: " + why)
+	p.warn("messages may be missing here: " + why)
 }
 
 // link tells when the connection is lost and when it is back.

@@ -76,7 +76,7 @@ func (m *Model) joined(e talk.Joined) {
 		m.tell(t, room.Gap, "the server has lost its memory: what stands above may be all there is of it")
 		t.Restart()
 	} else if e.Lost != "" {
-		m.tell(t, room.Gap, "some messages are missing here: "+e.Lost)
+		m.tell(t, room.Gap, "messages may be missing here: "+e.Lost)
 	}
 	if !e.Again || e.Restarted {
 		t.Older = e.Older

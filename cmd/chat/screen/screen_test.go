@@ -199,7 +199,7 @@ func TestReconnect(t *testing.T) {
 	w.shows("● connected", "before", "missed")
 	w.hides("missing")
 	w.tell(talk.Joined{Room: "main", Keeps: true, Again: true, Lost: "no longer kept"})
-	w.shows("some messages are missing here: no longer kept")
+	w.shows("messages may be missing here: no longer kept")
 	w.tell(talk.Joined{Room: "main", Keeps: true, Again: true, Lost: "epoch changed", Restarted: true, Past: []room.Message{{Seq: 1, From: "bob", Body: "brave new world", At: noon}}})
 	w.shows("the server has lost its memory", "missed", "brave new world")
 
