@@ -71,7 +71,7 @@ type drain struct {
 func (d *drain) run(ctx context.Context) {
 	log, sockets := d.srv.log, len(d.left)
 	until := d.until(ctx)
-	log.Info("draining", "sockets", sockets, "patience", timeLeft(d.began, until), perSecond("bearable", d.pace()))
+	log.Info("draining", slog.Int("sockets", sockets), slog.Any("patience", timeLeft(d.began, until)), perSecond("bearable", d.pace()))
 	rand.Shuffle(sockets, func(i, j int) { //nolint:gosec // spreads load: the clients of a room come from all of it
 		d.left[i], d.left[j] = d.left[j], d.left[i]
 	})
@@ -111,12 +111,12 @@ func (d *drain) close(ctx context.Context, p *drainPlan) {
 		if rushed && !d.rushed {
 			d.rushed = true
 			d.srv.log.Warn("draining faster than the other edges can bear: there is not enough time",
-				"left", len(d.left), perSecond("rate", p.rate), perSecond("bearable", bearable))
+				slog.Int("left", len(d.left)), perSecond("rate", p.rate), perSecond("bearable", bearable))
 		}
 		d.batch(n, rushed)
 		if now.Sub(told) >= drainTells {
 			told = now
-			d.srv.log.Info("still draining", "left", len(d.left), "closed", d.closed, perSecond("rate", p.rate), perSecond("bearable", bearable))
+			d.srv.log.Info("still draining", slog.Int("left", len(d.left)), slog.Int("closed", d.closed), perSecond("rate", p.rate), perSecond("bearable", bearable))
 		}
 	}
 }
