@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -41,8 +42,8 @@ func volume(c *Config) Finding {
 	if !known {
 		return ok(name, "%s can be written to", dir)
 	}
-	_, err = os.Stat(filepath.Join(dir, "jetstream"))
-	return room(c, dir, free, err == nil)
+	streams, _ := fs.Glob(os.DirFS(dir), "jetstream/*/streams/*") // its one error is of the pattern
+	return room(c, dir, free, len(streams) > 0)
 }
 
 const (
