@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -70,7 +71,7 @@ type drain struct {
 func (d *drain) run(ctx context.Context) {
 	log, sockets := d.srv.log, len(d.left)
 	until := d.until(ctx)
-	log.Info("draining", "sockets", sockets, "patience", timeLeft(d.began, until), "bearable", perSecond(d.pace()))
+	log.Info("draining", slog.Int("sockets", sockets), slog.Any("patience", timeLeft(d.began, until)), perSecond("bearable", d.pace()))
 	rand.Shuffle(sockets, func(i, j int) { //nolint:gosec // spreads load: the clients of a room come from all of it
 		d.left[i], d.left[j] = d.left[j], d.left[i]
 	})
@@ -110,12 +111,12 @@ func (d *drain) close(ctx context.Context, p *drainPlan) {
 		if rushed && !d.rushed {
 			d.rushed = true
 			d.srv.log.Warn("draining faster than the other edges can bear: there is not enough time",
-				"left", len(d.left), "rate", perSecond(p.rate), "bearable", perSecond(bearable))
+				slog.Int("left", len(d.left)), perSecond("rate", p.rate), perSecond("bearable", bearable))
 		}
 		d.batch(n, rushed)
 		if now.Sub(told) >= drainTells {
 			told = now
-			d.srv.log.Info("still draining", "left", len(d.left), "closed", d.closed, "rate", perSecond(p.rate), "bearable", perSecond(bearable))
+			d.srv.log.Info("still draining", slog.Int("left", len(d.left)), slog.Int("closed", d.closed), perSecond("rate", p.rate), perSecond("bearable", bearable))
 		}
 	}
 }
@@ -159,10 +160,10 @@ func timeLeft(now, until time.Time) any {
 	return until.Sub(now).Round(time.Millisecond)
 }
 
-// perSecond is a rate for the log.
-func perSecond(rate float64) any {
+// perSecond is a rate for the log, and nothing if there is no bound.
+func perSecond(key string, rate float64) slog.Attr {
 	if math.IsInf(rate, 1) {
-		return "any"
+		return slog.Attr{}
 	}
-	return math.Round(rate*10) / 10
+	return slog.Float64(key, math.Round(rate*10)/10)
 }

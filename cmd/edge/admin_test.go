@@ -106,11 +106,14 @@ func TestHealthCommand(t *testing.T) {
 		{[]string{"--listen", ready.host()}, 0, "^ok$"},
 		{[]string{"--listen", nobody, "--admin-listen", ready.admin()}, 0, "^ok$"},
 		{[]string{"--url", "http://" + ready.host() + "/healthz"}, 0, "^ok$"},
+		{[]string{"--listen", not.host(), "--url", "/healthz"}, 0, "^ok$"},
 		{[]string{"--listen", not.host()}, 1, "^not yet connected to NATS"},
 		{[]string{"--listen", nobody}, 1, "^edge: no answer"},
 		{[]string{"--url", "http://" + ready.host() + "/nothing"}, 1, "^edge: .*404"},
-		{[]string{"--listen", ":0"}, exitUsage, "--url is missing"},
+		{[]string{"--listen", ":0"}, exitUsage, "--url must be a whole URL"},
 		{[]string{"--url", "http://a b/"}, exitUsage, "--url"},
+		{[]string{"--url", "localhost:4000/healthz"}, exitUsage, "neither a URL"},
+		{[]string{"--url", "healthz"}, exitUsage, "nor a path"},
 	} {
 		// It gives an edge two seconds, which on a busy machine may be too few.
 		said, code, fine := "", 0, false

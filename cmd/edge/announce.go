@@ -18,7 +18,7 @@ const authOff = "AUTHENTICATION IS OFF: whoever reaches this port may join any r
 func announce(stdout io.Writer, log *slog.Logger, cfg *config, addr net.Addr, admin net.Listener) {
 	host, backend := reachable(addr), backendOf(cfg)
 	if cfg.LogFormat == "json" {
-		log.Info("edge is up", "version", command.Version(), "url", "ws://"+host+"/socket", "metrics", metricsOf(admin), "nats", backend, "history", historyOf(cfg))
+		log.Info("edge is up", "build", command.Version(), "url", "ws://"+host+"/socket", "metrics", metricsOf(admin), "nats", backend, "history", historyOf(cfg))
 		log.Warn(authOff)
 		if lacksSecret(cfg) {
 			log.Warn(noSecret)

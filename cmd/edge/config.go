@@ -95,7 +95,7 @@ type streamFlags struct {
 }
 
 type healthFlags struct {
-	URL string `name:"url" env:"-" placeholder:"URL" help:"What to ask. (default /readyz of that edge)"`
+	URL string `name:"url" env:"-" placeholder:"URL" help:"What to ask: a URL, or a path of that edge. (default /readyz)"`
 }
 
 type checkFlags struct {
@@ -299,11 +299,19 @@ func checkCreds(file string) error {
 func newLogger(w io.Writer, cfg *config) (*slog.Logger, *logsample.Handler) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // kong knows which there are
-	o := &slog.HandlerOptions{Level: level}
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	var h slog.Handler = slog.NewTextHandler(w, o)
 	if cfg.LogFormat == "json" {
 		h = slog.NewJSONHandler(w, o)
 	}
 	lines := logsample.New(h, nil)
 	return slog.New(lines), lines
+}
+
+// readable writes times such as 1m30s in JSON, too, where slog has nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }

@@ -40,6 +40,16 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// Words that kong puts there by itself, of what has no environment variable.
+func TestHelpNamesNoOddVariables(t *testing.T) {
+	for _, command := range []string{"serve", "stream apply", "health", "tail", "top", "check"} {
+		out, _, err := call(t, append(strings.Fields(command), "--help")...)
+		if err != nil || !strings.Contains(out, "Usage: edge "+command) || strings.Contains(out, "$-") {
+			t.Errorf("edge %s --help, %v:\n%s", command, err, out)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	out, _, err := call(t, "--version")
 	if err != nil || !strings.HasPrefix(out, "aristochat edge "+command.Version()+" (go1.") {
@@ -93,8 +103,9 @@ func TestBadUsage(t *testing.T) {
 		{"origin any and more", []string{"--allow-origin", "any,//example.com"}, "", []string{"--allow-origin", "stand alone"}},
 		{"log level", []string{"--log-level", "loud"}, "", []string{"--log-level", "loud", "debug"}},
 		{"log format", []string{"--log-format", "xml"}, "", []string{"--log-format", "xml", "json"}},
-		{"prefix with a dot", []string{"--listen=127.0.0.1:0", "--subject-prefix", "a.b"}, "", []string{"subject prefix", "a.b"}},
-		{"prefix with a wildcard", []string{"--listen=127.0.0.1:0", "--subject-prefix", "*"}, "", []string{"subject prefix"}},
+		{"prefix with a dot", []string{"--listen=127.0.0.1:0", "--subject-prefix", "a.b"}, "", []string{"--subject-prefix", "a.b"}},
+		{"prefix of a check", []string{"check", "--listen=127.0.0.1:0", "--subject-prefix", "a.b"}, "", []string{"--subject-prefix", "a.b"}},
+		{"prefix with a wildcard", []string{"--listen=127.0.0.1:0", "--subject-prefix", "*"}, "", []string{"--subject-prefix"}},
 		{"scheme", []string{"--nats", "http://a:4222"}, "", []string{"--nats", "http://a:4222", "nats, tls, ws or wss"}},
 		{"no host", []string{"--nats", "nats://a,nats://"}, "", []string{"names no host"}},
 		{"bad URL", []string{"--nats", "nats://u:secret@a:b:c"}, "", []string{"cannot be parsed"}},

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aristochat/aristochat/internal/command"
@@ -19,13 +22,13 @@ const healthPatience = 2 * time.Second
 // no curl, such as the health check of a container: it asks the edge that has
 // the same flags or environment whether it is ready, and prints its answer.
 func checkHealth(ctx context.Context, cfg *config, stdout io.Writer) error {
-	url, err := cfg.healthURL()
+	ask, err := cfg.healthURL()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody) //nolint:gosec // the operator's own flag
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ask, http.NoBody) //nolint:gosec // the operator's own flag
 	if err != nil {
 		return command.Fail(exitUsage, fmt.Errorf("--url: %w", err))
 	}
@@ -36,18 +39,23 @@ func checkHealth(ctx context.Context, cfg *config, stdout io.Writer) error {
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(stdout, io.LimitReader(resp.Body, 64<<10)); err != nil {
-		return fmt.Errorf("no whole answer from %s: %w", url, err)
+		return fmt.Errorf("no whole answer from %s: %w", ask, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s is %s", url, resp.Status)
+		return fmt.Errorf("%s is %s", ask, resp.Status)
 	}
 	return nil
 }
 
-// healthURL is where the edge with these flags says whether it is ready.
+// healthURL is where the edge with these flags says whether it is ready, or what
+// else --url wants to know.
 func (c *config) healthURL() (string, error) {
-	if c.Health.URL != "" {
-		return c.Health.URL, nil
+	path := cmp.Or(c.Health.URL, "/readyz")
+	if !strings.HasPrefix(path, "/") {
+		if u, err := url.Parse(path); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return "", command.Fail(exitUsage, fmt.Errorf("--url: %q is neither a URL, such as http://localhost:4000/healthz, nor a path, such as /healthz", path))
+		}
+		return path, nil
 	}
 	flag, address := "--listen", c.Listen
 	if c.AdminListen != "" {
@@ -58,10 +66,10 @@ func (c *config) healthURL() (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", flag, err)
 	case port == "0":
-		return "", command.Fail(exitUsage, errors.New("--url is missing: port 0 of "+flag+" is any port"))
+		return "", command.Fail(exitUsage, errors.New("--url must be a whole URL: port 0 of "+flag+" is any port"))
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port) + "/readyz", nil
+	return "http://" + net.JoinHostPort(host, port) + path, nil
 }

@@ -123,7 +123,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logsample.
 	g.Go(func() error { return checkNATSAtStart(gctx, cfg, log) })
 	g.Go(func() error {
 		remind(gctx, log, e.link)
-		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain.String(), "delay", cfg.DrainDelay.String())
+		log.Info("shutting down; a second signal ends at once", "patience", cfg.Drain, "delay", cfg.DrainDelay)
 		f.drain()
 		// ctx is spent by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(gctx), cfg.Drain)

@@ -48,6 +48,11 @@ func (c *config) checkNATS() error {
 	if err := c.checkNATSURLs(); err != nil {
 		return fmt.Errorf("--nats: %w", err)
 	}
+	if c.SubjectPrefix != "" {
+		if err := backbone.CheckPrefix(c.SubjectPrefix); err != nil {
+			return fmt.Errorf("--subject-prefix: %w", err)
+		}
+	}
 	if len(c.NATS) == 0 {
 		for _, f := range []struct{ flag, value string }{
 			{"--nats-creds", c.NATSCreds},

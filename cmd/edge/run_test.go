@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -154,13 +156,23 @@ func TestJSONLog(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug")
 	p.await(`"AUTHENTICATION IS OFF`)
+	dial(t, p.await(`"url":"ws://([^/]+)/`)[1]).CloseRead(t.Context()) // so that it answers
+	p.await(`"msg":"connected"`)
 	p.signal(syscall.SIGTERM)
 	p.wait()
 	var socket string
+	types := map[string]string{} // of keys: what reads a log wants one of each
 	for line := range strings.Lines(p.output()) {
 		var m map[string]any
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Errorf("line is not JSON: %s", line)
+		}
+		for key, value := range m {
+			kind := fmt.Sprintf("%T", value)
+			if before := cmp.Or(types[key], kind); kind != before {
+				t.Errorf("%s was a %s, and is a %s in %s", key, before, kind, line)
+			}
+			types[key] = kind
 		}
 		if s, ok := m["url"].(string); ok {
 			socket = s
@@ -168,6 +180,14 @@ func TestJSONLog(t *testing.T) {
 	}
 	if !strings.HasPrefix(socket, "ws://localhost:") {
 		t.Errorf("the log says that sockets connect to %q", socket)
+	}
+	for _, key := range []string{"patience", "took"} { // of the lines about draining
+		if types[key] != "string" {
+			t.Errorf("%s is a %q, want a string such as 1.5s", key, types[key])
+		}
+	}
+	if kind := types["bearable"]; kind == "string" { // a number, where other edges live
+		t.Errorf("bearable is a %s", kind)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 type tailFlags struct {
-	Room  string `arg:"" optional:"" env:"-" help:"A room such as lobby, a topic such as rooms:lobby, or all rooms if it is left out."`
+	Room  string `arg:"" optional:"" help:"A room such as lobby, a topic such as rooms:lobby, or all rooms if it is left out."`
 	User  string `env:"-" placeholder:"NAME" help:"Only what this user says and does."`
 	Last  int    `env:"-" placeholder:"N" help:"Begin with the newest N messages of the room."`
 	Since string `env:"-" placeholder:"WHEN" help:"Begin with the messages since a time ago, such as 10m, or after a sequence, such as 1234."`

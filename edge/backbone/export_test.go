@@ -8,3 +8,6 @@ func WithoutRechecks(t testing.TB) {
 	recheck = nil
 	t.Cleanup(func() { recheck = old })
 }
+
+// Describe is what [Probe.Server] does once the server has answered.
+func (p *Probe) Describe() (ServerInfo, error) { return p.describe(0) }

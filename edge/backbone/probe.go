@@ -87,13 +87,21 @@ func (p *Probe) Server() (ServerInfo, error) {
 	if err != nil {
 		return ServerInfo{}, err
 	}
-	return ServerInfo{
+	return p.describe(rtt)
+}
+
+func (p *Probe) describe(rtt time.Duration) (ServerInfo, error) {
+	i := ServerInfo{
 		Name:       p.nc.ConnectedServerName(),
-		Version:    p.nc.ConnectedServerVersion(),
 		Cluster:    p.nc.ConnectedClusterName(),
 		MaxPayload: p.nc.MaxPayload(),
 		RTT:        rtt,
-	}, nil
+	}
+	// Each is empty once the connection is gone. All are right if the last is.
+	if i.Version = p.nc.ConnectedServerVersion(); i.Version == "" {
+		return ServerInfo{}, nats.ErrConnectionClosed
+	}
+	return i, nil
 }
 
 // StreamName is what the stream of a prefix is called.

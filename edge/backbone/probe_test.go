@@ -14,6 +14,27 @@ import (
 	"github.com/aristochat/aristochat/embedded"
 )
 
+// A server that hangs up once it has answered has no name and no version: an edge
+// that took that for an old one would end for good.
+func TestServerGone(t *testing.T) {
+	srv, err := embedded.Start(&embedded.Options{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Shutdown()
+	p, err := backbone.NewProbe(srv.ClientURL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i, err := p.Describe(); err != nil || i.Name == "" || i.Version == "" {
+		t.Errorf("a server that is there is %+v, %v", i, err)
+	}
+	p.Close()
+	if i, err := p.Describe(); err == nil {
+		t.Errorf("a server that is gone is %+v, want an error", i)
+	}
+}
+
 // The list of permissions in docs/operators.md is what an edge needs, no more
 // and no less.
 func TestDocumentedPermissions(t *testing.T) {

@@ -103,6 +103,12 @@ func plain(c byte) bool {
 // subjects are those under one prefix.
 type subjects struct{ prefix string }
 
+// CheckPrefix says what is wrong with a prefix for [Options].
+func CheckPrefix(prefix string) error {
+	_, err := newSubjects(prefix)
+	return err
+}
+
 func newSubjects(prefix string) (subjects, error) {
 	for i := range len(prefix) {
 		if c := prefix[i]; !plain(c) || c == ':' || c == '@' {

@@ -280,7 +280,7 @@ func (t *Tracker) sweep(now time.Time) {
 			delete(t.peers, id)
 		case !p.gone && silent >= t.opts.DeadAfter && now.After(t.thaw):
 			t.stats.dead.Add(1)
-			t.log.Warn("another edge is silent, its users are taken to be gone", "edge", p.name, "silent", silent.String())
+			t.log.Warn("another edge is silent, its users are taken to be gone", "edge", p.name, "silent", silent)
 			delete(t.peers, id)
 			dead = append(dead, id)
 		}

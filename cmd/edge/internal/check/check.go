@@ -52,21 +52,22 @@ func All(ctx context.Context, c *Config) []Finding {
 	return all
 }
 
-// Place checks what an edge claims for itself: its addresses, and its directory.
+// Place checks what an edge claims for itself: its addresses.
 func Place(ctx context.Context, c *Config) []Finding {
 	f := []Finding{listen(ctx, "listen", c.Listen)}
 	if c.AdminListen != "" {
 		f = append(f, adminListen(ctx, c))
-	}
-	if len(c.NATS) == 0 && c.Data != "" {
-		f = append(f, volume(c))
 	}
 	return f
 }
 
 // Machine checks what the flags and the machine tell.
 func Machine(c *Config) []Finding {
-	f := []Finding{drain(c), files(c), memory()}
+	var f []Finding
+	if len(c.NATS) == 0 && c.Data != "" {
+		f = append(f, volume(c))
+	}
+	f = append(f, drain(c), files(c), memory())
 	if len(c.NATS) == 0 {
 		f = append(f, alone(c)...)
 	} else if c.LacksSecret {

@@ -147,6 +147,46 @@ func TestVolume(t *testing.T) {
 	}
 }
 
+func TestRoom(t *testing.T) {
+	const mib = 1 << 20
+	tests := []struct {
+		name    string
+		free    int64
+		used    bool // by messages of before
+		history bool
+		memory  bool
+		bytes   int64
+		want    string
+	}{
+		{"plenty", 1024 * mib, false, true, false, 0, "ok: 1024 MiB are free"},
+		{"full", 0, false, true, false, 0, "failed: a volume that is full"},
+		{"full of messages", 0, true, true, false, 0, "failed: make room"},
+		{"full, nothing kept", 0, false, false, false, 0, "failed: a volume that is full"},
+		{"not enough to begin with", 85 * mib, false, true, false, 0, "failed: history takes 86 at least"},
+		{"just enough", 86 * mib, false, true, false, 0, "warning: only 86 MiB free"},
+		{"little left", 20 * mib, true, true, false, 0, "warning: only 20 MiB free"},
+		{"nothing kept", 20 * mib, false, false, false, 0, "warning: only 20 MiB free"},
+		{"kept in memory", 20 * mib, false, true, true, 0, "warning: only 20 MiB free"},
+		{"less is wanted", 20 * mib, false, true, false, 8 * mib, "warning: only 20 MiB free"},
+		{"more is wanted", 1024 * mib, false, true, false, 800 * mib, "failed: --history-bytes says 800 MiB"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &Config{History: tt.history, Stream: &backbone.StreamOptions{MaxBytes: tt.bytes, Memory: tt.memory}}
+			want(t, room(c, "/data", tt.free, tt.used), tt.want)
+		})
+	}
+}
+
+// An edge checks its directory when it starts, too.
+func TestMachineChecksVolume(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want(t, Machine(&Config{Data: file})[0], "failed: is no directory")
+}
+
 func TestAlone(t *testing.T) {
 	tests := []struct {
 		name string

@@ -6,4 +6,4 @@ package check
 
 func openFiles() int { return 0 }
 
-func freeBytes(string) int64 { return 0 }
+func freeBytes(string) (int64, bool) { return 0, false }

@@ -18,12 +18,12 @@ func openFiles() int {
 	return int(min(r.Cur, math.MaxInt32))
 }
 
-// freeBytes is how much this user may write to a directory's volume, 0 if that
-// is not known.
-func freeBytes(dir string) int64 {
+// freeBytes is how much this user may write to a directory's volume, if that is
+// known.
+func freeBytes(dir string) (n int64, known bool) {
 	var s unix.Statfs_t
-	if unix.Statfs(dir, &s) != nil {
-		return 0
+	if unix.Statfs(dir, &s) != nil || s.Blocks == 0 { // no volume with a size
+		return 0, false
 	}
-	return int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // another type on another system
+	return int64(s.Bavail) * int64(s.Bsize), true //nolint:unconvert // another type on another system
 }

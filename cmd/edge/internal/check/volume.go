@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -37,16 +38,38 @@ func volume(c *Config) Finding {
 		return failed(name, fmt.Sprintf("%s cannot be written to: %v", there, err),
 			fmt.Sprintf("let user %d write there (chown, fsGroup), mount it writable, or choose another --data", os.Getuid()))
 	}
-	free := freeBytes(there)
-	want := c.stream().MaxBytes
-	switch {
-	case free == 0:
+	free, known := freeBytes(there)
+	if !known {
 		return ok(name, "%s can be written to", dir)
-	case !c.memory() && want > free/4*3: // what the server takes for itself
+	}
+	streams, _ := fs.Glob(os.DirFS(dir), "jetstream/*/streams/*") // its one error is of the pattern
+	return room(c, dir, free, len(streams) > 0)
+}
+
+const (
+	// leastStream is what the store wants for a new stream at least.
+	leastStream = 64 << 20
+	littleRoom  = 256 << 20
+	noRoom      = 1 << 20
+)
+
+// room asks whether what is free suffices; used says that messages are there
+// already.
+func room(c *Config, dir string, free int64, used bool) Finding {
+	const name, larger = "data", "make room, or choose a larger volume with --data"
+	want := c.stream().MaxBytes
+	store := free / 4 * 3 // what the server takes for itself
+	onDisk := c.History && !c.memory()
+	switch {
+	case free < noRoom:
+		return failed(name, dir+" is on a volume that is full", larger)
+	case onDisk && want > store:
 		return failed(name, fmt.Sprintf("%s has %d MiB free, of which three quarters are used: --history-bytes says %d MiB", dir, free>>20, want>>20),
 			"lower --history-bytes, or choose a larger volume with --data")
-	case free < 256<<20:
-		return warning(name, fmt.Sprintf("%s has only %d MiB free", dir, free>>20), "make room, or choose a larger volume with --data")
+	case onDisk && !used && want == 0 && store < leastStream:
+		return failed(name, fmt.Sprintf("%s has only %d MiB free, and history takes %d at least", dir, free>>20, leastStream/3*4>>20+1), larger)
+	case free < littleRoom:
+		return warning(name, fmt.Sprintf("%s has only %d MiB free", dir, free>>20), larger)
 	}
 	return ok(name, "%s can be written to, %d MiB are free", dir, free>>20)
 }
