@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +105,57 @@ func TestNATSRefusesLater(t *testing.T) {
 	defer srv.WaitForShutdown()
 	defer srv.Shutdown()
 	awaitBody(t, "http://"+p.host()+"/readyz", "(?i)authorization violation")
+}
+
+// Credentials that end while the edge has them: the log says so once, not at each
+// attempt.
+func TestNATSRefusesForLong(t *testing.T) {
+	t.Parallel()
+	o := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
+		Users: []*server.User{{Username: "me", Password: "right"}},
+	}
+	srv, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	defer srv.WaitForShutdown()
+	defer srv.Shutdown()
+	p := start(t, "--listen", "127.0.0.1:0", "--history", "off", "--nats", "nats://me:right@"+srv.Addr().String())
+	awaitStatus(t, "http://"+p.host()+"/readyz", 200)
+
+	o = o.Clone()
+	o.Users = []*server.User{{Username: "me", Password: "another"}}
+	if err := srv.ReloadOptions(o); err != nil {
+		t.Fatal(err)
+	}
+	attempts := func() uint64 {
+		v, err := srv.Varz(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.TotalConnections
+	}
+	enough := attempts() + 6
+	deadline := time.Now().Add(patience)
+	for attempts() < enough {
+		if time.Now().After(deadline) {
+			t.Fatalf("the edge does not try again:\n%s", p.output())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	p.await("cannot connect to NATS.*authorization violation")
+	last := ""
+	for _, m := range regexp.MustCompile(`cannot connect to NATS.* error=(.*)`).FindAllStringSubmatch(p.output(), -1) {
+		if m[1] == last {
+			t.Errorf("the log says it again:\n%s", p.output())
+		}
+		last = m[1]
+	}
+	if strings.Contains(p.output(), "NATS reports an error") {
+		t.Errorf("the log has an error at each attempt:\n%s", p.output())
+	}
 }
 
 // awaitBody waits until a page's text matches.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,24 +199,37 @@ func (l *Link) connect(d Options, role string) (*nats.Conn, error) {
 		log.Warn("lost the connection to NATS", "error", err)
 		l.noteState()
 	}
-	o.ReconnectErrCB = func(_ *nats.Conn, err error) {
-		if old := l.refusal.Swap(&err); old == nil || (*old).Error() != err.Error() {
-			log.Warn("cannot connect to NATS", "error", err) // once for each reason
-		}
-	}
+	o.ReconnectErrCB = func(_ *nats.Conn, err error) { l.failed(log, err) }
 	o.LameDuckModeHandler = func(nc *nats.Conn) {
 		log.Info("NATS server is about to leave", "server", nc.ConnectedServerName())
 	}
 	o.AsyncErrorCB = func(_ *nats.Conn, sub *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrSlowConsumer) {
+		switch {
+		case errors.Is(err, nats.ErrSlowConsumer):
 			l.stats.slow.Add(1)
 			log.Warn("too slow for NATS, messages were dropped", "subject", sub.Subject)
 			l.reconcileSoon()
-			return
+		case isAuthError(err): // ReconnectErrCB has only that of the first attempt
+			l.failed(log, err)
+		default:
+			log.Warn("NATS reports an error", "error", err)
 		}
-		log.Warn("NATS reports an error", "error", err)
 	}
 	return o.Connect()
+}
+
+// failed notes why an attempt to connect failed, and logs it once for each reason.
+func (l *Link) failed(log *slog.Logger, err error) {
+	if old := l.refusal.Swap(&err); old == nil || !strings.EqualFold((*old).Error(), err.Error()) {
+		log.Warn("cannot connect to NATS", "error", err)
+	}
+}
+
+// isAuthError reports one with which nats.go may be told that it has no right to
+// connect.
+func isAuthError(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
+		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
 }
 
 // redacted returns URLs without what is secret in them.
