@@ -209,7 +209,7 @@ func (l *Link) connect(d Options, role string) (*nats.Conn, error) {
 			l.stats.slow.Add(1)
 			log.Warn("too slow for NATS, messages were dropped", "subject", sub.Subject)
 			l.reconcileSoon()
-		case isAuthError(err): // ReconnectErrCB has only that of the first attempt
+		case isAuthError(err): // of which ReconnectErrCB hears at the first attempt only
 			l.failed(log, err)
 		default:
 			log.Warn("NATS reports an error", "error", err)
@@ -352,8 +352,8 @@ func (l *Link) Ready() error {
 }
 
 // lastError says why the last attempt to connect failed. A server that refuses
-// us is nats.go's last error, and none of ReconnectErrCB; one that cannot be
-// reached is the other way round.
+// us is nats.go's last error, and before the first connection that alone; one that
+// cannot be reached is known by ReconnectErrCB only.
 func (l *Link) lastError() error {
 	if err := cmp.Or(l.live.LastError(), l.rpc.LastError()); err != nil {
 		return err
